@@ -1,0 +1,113 @@
+package wsconn
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lxzan/gws"
+)
+
+const (
+	// readBuffer is gws's read buffer per connection, in bytes; longer payloads
+	// are read into the message itself.
+	readBuffer = 1024
+	// writeChunk is what one write of a flusher hands over at most, in bytes: one TLS record.
+	writeChunk = 16 << 10
+)
+
+// Goroutine is the transport that reads each connection in a goroutine of its
+// own. It serves whatever net/http can hijack: TCP, TLS, net.Pipe.
+//
+// Goroutines: one reader per connection, from Upgrade until Handler.Closed has
+// returned; one flusher per connection while its outbox is not empty.
+type Goroutine struct {
+	cfg      Config
+	upgrader *gws.Upgrader
+	running  sync.WaitGroup // readers and flushers
+}
+
+// NewGoroutine returns a transport whose connections are bounded by cfg.
+func NewGoroutine(cfg Config) *Goroutine {
+	return &Goroutine{
+		cfg: cfg,
+		upgrader: gws.NewUpgrader(events{}, &gws.ServerOption{
+			// The guard bounds data messages; gws would apply a bound below 125
+			// to control frames too.
+			ReadMaxPayloadSize: max(cfg.MaxMessage, maxControl),
+			ReadBufferSize:     readBuffer,
+			CheckUtf8Enabled:   true,
+			NewSession:         noSession,
+			Logger:             silent{},
+			Recovery:           func(gws.Logger) {}, // reader.loop recovers
+		}),
+	}
+}
+
+// Upgrade takes the connection of r over from net/http and answers r with 101
+// (RFC 6455 section 4.2.2). The caller has validated r: what gws still refuses
+// gets no answer, only the end of the connection. Upgrade blocks until the 101
+// is written, for Config.HandshakeTimeout at most, and the caller may return
+// from its HTTP handler afterwards; nothing of r or w is kept.
+//
+// Open is called once, before the 101 is written, with the new connection and
+// returns its Handler, not nil. What it sends is held until the 101 is out.
+//
+// An error means that there is no connection. If open has not been called, w
+// can still be answered. If it has, w is spent, the socket is closed and
+// Handler.Closed has been called. A panic of open closes the socket and goes on.
+func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) Handler) error {
+	netConn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return fmt.Errorf("wsconn: taking the connection over: %w", err)
+	}
+	c := newGoroutineConn(t, netConn)
+	c.early = takeBuffered(buffered.Reader)
+	_ = netConn.SetDeadline(time.Time{}) // a dead connection shows when the 101 is written
+	setSocketOptions(netConn, t.cfg.WriteTimeout)
+
+	c.openWith(open)
+	socket, err := t.upgrader.UpgradeFromConn((*wire)(c), bufio.NewReaderSize((*wire)(c), readBuffer), r)
+	if err != nil {
+		c.readErr = err
+		c.finish()
+		return fmt.Errorf("wsconn: answering the handshake: %w", err)
+	}
+	c.established = true
+	c.unhold()
+	t.running.Go(func() { c.read(socket) })
+	return nil
+}
+
+// Wait blocks until every connection has ended and its Handler.Closed has
+// returned. It ends none: the owner does, with Abort. No Upgrade may follow it.
+func (t *Goroutine) Wait() { t.running.Wait() }
+
+// openWith calls open; a panic must not leave the socket, which net/http has
+// given away, open.
+func (c *goroutineConn) openWith(open func(Conn) Handler) {
+	defer func() {
+		if c.handler == nil {
+			c.Abort()
+		}
+	}()
+	c.handler = open(c)
+	if c.handler == nil {
+		panic(errors.New("wsconn: open returned no Handler"))
+	}
+}
+
+// takeBuffered copies what net/http has read beyond the request, nil if
+// nothing: the first frames may share a packet with the request.
+func takeBuffered(r *bufio.Reader) []byte {
+	n := r.Buffered()
+	if n == 0 {
+		return nil
+	}
+	early := make([]byte, n)
+	_, _ = r.Read(early) // one Read gives all that is buffered
+	return early
+}

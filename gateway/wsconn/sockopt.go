@@ -1,0 +1,49 @@
+package wsconn
+
+import (
+	"net"
+	"time"
+)
+
+// Keepalive finds peers that vanished without a word, behind the owner's own
+// pings: rarely, because a probe wakes a sleeping phone.
+const (
+	keepAliveIdle     = 60 * time.Second
+	keepAliveInterval = 10 * time.Second
+	keepAliveCount    = 3
+)
+
+// setSocketOptions prepares the TCP socket under conn, if there is one.
+// Failures are ignored: the connection works without, only less well.
+func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
+	tcp := tcpUnder(conn)
+	if tcp == nil {
+		return
+	}
+	_ = tcp.SetNoDelay(true)
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
+	})
+	setUserTimeout(tcp, userTimeout(writeTimeout))
+}
+
+// userTimeout is how long sent bytes may stay unacknowledged. It comes after
+// the write timeout, whose error says more. It also replaces the count of lost
+// keepalive probes, so a shorter one would make the first lost probe fatal.
+func userTimeout(writeTimeout time.Duration) time.Duration {
+	return max(2*writeTimeout, keepAliveIdle+keepAliveCount*keepAliveInterval)
+}
+
+// tcpUnder unwraps conn as far as it says what it runs over; nil if not TCP.
+func tcpUnder(conn net.Conn) *net.TCPConn {
+	for {
+		switch c := conn.(type) {
+		case *net.TCPConn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}
