@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/wheelgate/wheelgate/wheel"
+)
+
+// Config is everything a Gateway can be told; it is checked once, by New. Start
+// from DefaultConfig: a zero field means what its comment says, not "default".
+type Config struct {
+	// SessionTimeout is the inactivity after which a session is closed, unless
+	// Hooks.Open or Session.SetTimeout says otherwise. At least two of wheel.MinTick.
+	SessionTimeout time.Duration
+	// Tick bounds how late a session expires: at most two ticks. 0 is the smaller
+	// of 1 s and a twentieth of SessionTimeout. At least wheel.MinTick; smaller ticks
+	// cost more wake-ups per second and save nobody anything.
+	Tick time.Duration
+	// Activity says what keeps a session: any of in, out and ping.
+	Activity Activity
+
+	// PingInterval is the silence after which the peer is pinged; 0 is never.
+	PingInterval time.Duration
+	// PongTimeout is how long a ping may stay unanswered.
+	PongTimeout time.Duration
+	// WriteTimeout ends a session whose peer takes no byte for so long.
+	WriteTimeout time.Duration
+	// CloseWait is how long a closed session's peer has to hang up by itself.
+	CloseWait time.Duration
+	// HandshakeTimeout bounds a request's header and the answer to it.
+	HandshakeTimeout time.Duration
+
+	// OutboxMessages and OutboxBytes bound what waits for one session's peer; a
+	// session that would exceed either is closed as slow.
+	OutboxMessages, OutboxBytes int
+	// MaxMessage bounds a message in either direction, in bytes.
+	MaxMessage int
+	// MaxSessions bounds the open sessions; 0 is no bound but the system's.
+	MaxSessions int
+	// ExpiryRate bounds how many due sessions are looked at in a second, so that
+	// a storm does not take the processor from the others; 0 is no bound.
+	ExpiryRate int
+	// DrainWindow is the time over which a drain spreads its closes; 0 is at once.
+	DrainWindow time.Duration
+
+	// AllowOrigins lists the origins (scheme://host[:port]) whose pages may
+	// connect; "*" is any. Empty is the origin of the request's own host only.
+	// Requests without an Origin header, which no browser sends, always may.
+	AllowOrigins []string
+	// CloseCodes chooses the codes of close frames.
+	CloseCodes CloseCodes
+	// IdleReturn says that a client closed for inactivity may come back by itself
+	// (4202); otherwise it should wait for its user (4500).
+	IdleReturn bool
+
+	// Node is this process's number in session ids; 0 draws one at random.
+	Node uint32
+	// Hooks are the embedding program's own.
+	Hooks Hooks
+	// Logger receives everything; the zero Logger is silent.
+	Logger zerolog.Logger
+}
+
+// DefaultConfig is what wheelgate runs with when nothing is set.
+func DefaultConfig() Config {
+	return Config{
+		SessionTimeout:   30 * time.Minute,
+		Activity:         ActivityIn | ActivityOut | ActivityPing,
+		PingInterval:     25 * time.Second,
+		PongTimeout:      10 * time.Second,
+		WriteTimeout:     10 * time.Second,
+		CloseWait:        2 * time.Second,
+		HandshakeTimeout: 5 * time.Second,
+		OutboxMessages:   64,
+		OutboxBytes:      256 << 10,
+		MaxMessage:       64 << 10,
+		ExpiryRate:       100_000,
+		DrainWindow:      30 * time.Second,
+		IdleReturn:       true,
+		Logger:           zerolog.Nop(),
+	}
+}
+
+// MaxTimeout is the longest duration a Config takes: a year.
+const MaxTimeout = 365 * 24 * time.Hour
+
+// EffectiveTick is Tick, or what a Tick of 0 stands for.
+func (c *Config) EffectiveTick() time.Duration {
+	if c.Tick != 0 {
+		return c.Tick
+	}
+	return max(wheel.MinTick, min(time.Second, c.SessionTimeout/20))
+}
+
+// Validate reports every fault of c, each naming its field, value and range.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(ok bool, field string, value any, allowed string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("gateway: Config.%s is %v: must be %s", field, value, allowed))
+		}
+	}
+	within := func(field string, d, low time.Duration) {
+		fault(d >= low && d <= MaxTimeout, field, d, fmt.Sprintf("from %v to %v", low, MaxTimeout))
+	}
+	within("SessionTimeout", c.SessionTimeout, 2*wheel.MinTick)
+	if c.Tick != 0 {
+		fault(c.Tick >= wheel.MinTick && c.Tick <= time.Minute, "Tick", c.Tick, fmt.Sprintf("0 or from %v to 1m", wheel.MinTick))
+	}
+	within("PingInterval", c.PingInterval, 0)
+	within("PongTimeout", c.PongTimeout, wheel.MinTick)
+	within("WriteTimeout", c.WriteTimeout, time.Millisecond)
+	within("CloseWait", c.CloseWait, wheel.MinTick)
+	within("HandshakeTimeout", c.HandshakeTimeout, time.Millisecond)
+	within("DrainWindow", c.DrainWindow, 0)
+	fault(c.Activity != 0 && c.Activity&^activityAll == 0, "Activity", c.Activity, "one or more of in, out, ping")
+	fault(c.OutboxMessages >= 1, "OutboxMessages", c.OutboxMessages, "at least 1")
+	fault(c.OutboxBytes >= 1<<10, "OutboxBytes", c.OutboxBytes, "at least 1024")
+	fault(c.MaxMessage >= 1 && c.MaxMessage <= 1<<30, "MaxMessage", c.MaxMessage, "from 1 to 1073741824")
+	fault(c.MaxSessions >= 0 && c.MaxSessions <= maxSlots, "MaxSessions", c.MaxSessions, fmt.Sprintf("from 0 to %d", maxSlots))
+	fault(c.ExpiryRate >= 0, "ExpiryRate", c.ExpiryRate, "at least 0")
+	fault(c.CloseCodes == CodesApp || c.CloseCodes == CodesRFC, "CloseCodes", c.CloseCodes, "app or rfc")
+	for _, origin := range c.AllowOrigins {
+		if err := CheckOrigin(origin); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// CheckOrigin reports what is wrong with an entry of Config.AllowOrigins.
+func CheckOrigin(origin string) error {
+	if origin == "*" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		return fmt.Errorf("gateway: origin %q: must be scheme://host[:port] or *", origin)
+	}
+	return nil
+}
+
+// Activity is the set of happenings that count against inactivity. A pong is
+// never among them: it answers our own ping, and nothing would ever be idle.
+type Activity uint8
+
+// The members of an Activity.
+const (
+	ActivityIn   Activity = 1 << iota // messages the client sends
+	ActivityOut                       // messages delivered to it, broadcasts included
+	ActivityPing                      // pings the client sends of its own accord
+	activityAll  = ActivityIn | ActivityOut | ActivityPing
+)
+
+var activityNames = []string{"in", "out", "ping"}
+
+// ParseActivity reads a comma-separated list of in, out and ping.
+func ParseActivity(s string) (Activity, error) {
+	var a Activity
+	for name := range strings.SplitSeq(s, ",") {
+		i := slices.Index(activityNames, strings.TrimSpace(name))
+		if i < 0 {
+			return 0, fmt.Errorf("gateway: activity %q: must be a list of in, out, ping", name)
+		}
+		a |= 1 << i
+	}
+	return a, nil
+}
+
+// String is the form ParseActivity reads.
+func (a Activity) String() string {
+	var names []string
+	for i, name := range activityNames {
+		if a&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,27 @@
+// Package gateway is the server as a library: it takes WebSocket connections
+// over from net/http, keeps a Session for each, sends to one or to all, and
+// closes those that are inactive, silent, slow, or left when the process drains.
+// It does not own the process: listeners, flags and signals are the caller's.
+//
+// # Flow
+//
+//	ServeHTTP: handshake.go checks the request -> wsconn takes the socket -> hub.go registers the Session
+//	input:     wsconn -> Session (session.go) -> a stamp, Hooks.Message
+//	output:    Broadcast, Session.Send -> the connection's outbox -> the socket
+//	time:      wheel -> expiry.go asks deadline.go what is due -> ping, close, abort
+//	end:       Session.close with a reason (reason.go) -> close frame -> wait -> released
+//
+// # Locks
+//
+// A hub shard's lock, a connection's outbox lock and a wheel shard's lock are
+// leaves: none is held while another is taken, nor across I/O, a callback or a
+// channel operation. Gateway.publish orders broadcasts and is taken before them.
+//
+// # Goroutines
+//
+//	goroutine       owner      ends
+//	wheel's         Run        when the last session has gone
+//	reporter        Run        the same
+//	connection's    wsconn     with the connection
+//	fan-out         Broadcast  before it returns
+package gateway

@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// drainDelay is the hint in a drain's close: whole seconds to wait before coming
+// back, drawn so that those closed in one instant do not return in one instant.
+func drainDelay() string { return fmt.Sprintf("delay=%d", randomByte()%5+1) }
+
+// drain closes all sessions, longest idle first, spread evenly over the drain
+// window, then ends what is left the hard way. It returns when all are gone. New
+// sessions must be refused already (g.draining).
+func (g *Gateway) drain() {
+	sessions := g.hub.all()
+	g.log.Info().Int("total_connections", len(sessions)).Dur("window", g.cfg.DrainWindow).Msg("Draining")
+	slices.SortFunc(sessions, func(a, b *Session) int { return cmp.Compare(a.lastActive(), b.lastActive()) })
+	start := time.Now()
+	for i, s := range sessions {
+		if g.hub.places.Load() == 0 {
+			break // all left by themselves
+		}
+		at := time.Duration(float64(g.cfg.DrainWindow) * float64(i) / float64(len(sessions)))
+		// Sleeps shorter than this cost more than they smooth.
+		if ahead := at - time.Since(start); ahead > 5*time.Millisecond {
+			time.Sleep(ahead)
+		}
+		s.close(ReasonDrain, drainDelay())
+	}
+	// The wheel aborts each CloseWait after its close; this is for what it missed.
+	end := g.cfg.CloseWait + 2*g.cfg.EffectiveTick()
+	if !g.goneWithin(end) {
+		left := g.hub.all()
+		g.log.Warn().Int("total_connections", len(left)).Msg("Ending sessions that did not close")
+		for _, s := range left {
+			s.markClosing(ReasonShutdown)
+			s.conn.Abort()
+		}
+		// Upgrades still on their way must be through before Wait.
+		g.goneWithin(g.cfg.HandshakeTimeout)
+	}
+	g.transport.Wait()
+	g.log.Info().Dur("took", time.Since(start)).Msg("Drained")
+}
+
+// goneWithin waits until no session is left, at most for d.
+func (g *Gateway) goneWithin(d time.Duration) bool {
+	deadline := time.Now().Add(d)
+	for g.hub.places.Load() > 0 {
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(min(d, 10*time.Millisecond))
+	}
+	return true
+}

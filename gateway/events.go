@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
+	"github.com/wheelgate/wheelgate/wheel"
+)
+
+// inbound is the wsconn.Handler of a Session: what its connection tells it.
+type inbound struct{ *Session }
+
+var _ wsconn.Handler = inbound{}
+
+// Message implements wsconn.Handler.
+func (in inbound) Message(op wsconn.Opcode, payload []byte) {
+	s := in.Session
+	s.hear(ActivityIn)
+	s.received.Add(1)
+	s.g.metrics.received.Inc()
+	if s.closing.Load() != 0 {
+		return // read only to let the close frame through
+	}
+	if s.echo {
+		// An error has closed the session already, or found it closed.
+		_ = s.Send(op, payload)
+		return
+	}
+	if s.g.cfg.Hooks.Message != nil {
+		s.g.cfg.Hooks.Message(s, op, payload)
+	}
+}
+
+// Ping implements wsconn.Handler: it answers (RFC 6455 section 5.5.2).
+func (in inbound) Ping(payload []byte) {
+	in.hear(ActivityPing)
+	if f, err := wsconn.NewFrame(wsconn.Pong, payload); err == nil {
+		// A full outbox drops the pong: a peer that pings and does not read is
+		// judged by what else it is sent.
+		_ = in.conn.Send(f)
+	}
+}
+
+// Pong implements wsconn.Handler. A pong is a sign of life, never of activity.
+func (in inbound) Pong([]byte) { in.hear(0) }
+
+// hear stamps the session: the peer lives, and was active if kind is declared to be.
+func (s *Session) hear(kind Activity) {
+	stamp := &s.heardOnly
+	if s.g.cfg.Activity&kind != 0 {
+		stamp = &s.both
+	}
+	s.g.wheel.Touch(stamp)
+}
+
+var violationReasons = [...]Reason{
+	wsconn.Protocol:    ReasonProtocol,
+	wsconn.InvalidUTF8: ReasonBadUTF8,
+	wsconn.TooBig:      ReasonTooBig,
+	wsconn.Internal:    ReasonInternal,
+}
+
+// Violation implements wsconn.Handler.
+func (in inbound) Violation(v wsconn.Violation) { in.close(violationReasons[v], "") }
+
+// PeerClosed implements wsconn.Handler: it echoes the code (RFC 6455 section 5.5.1).
+func (in inbound) PeerClosed(code uint16, _ string) {
+	in.end(closing{reason: ReasonPeerClosed, code: code})
+}
+
+// Closed implements wsconn.Handler.
+func (in inbound) Closed(end wsconn.End) {
+	s := in.Session
+	if errors.Is(end.Err, wsconn.ErrWriteTimeout) {
+		s.markClosing(ReasonSlowConsumer)
+	}
+	s.markClosing(ReasonLost)
+	s.g.wheel.Cancel(&s.entry)
+	s.g.hub.remove(s)
+	reason := s.Reason()
+	s.g.metrics.ended(reason, time.Since(s.connectedAt), end.Unsent)
+	s.g.logClosed(s, reason)
+	if s.g.cfg.Hooks.Close != nil {
+		s.g.cfg.Hooks.Close(s, reason)
+	}
+}
+
+// newSession registers a Session for conn. The caller has reserved its place.
+func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
+	s := &Session{
+		g:           g,
+		conn:        conn,
+		opened:      g.wheel.Now(),
+		connectedAt: time.Now(),
+		phase:       randomByte(),
+		echo:        echo,
+	}
+	s.timeout.Store(int64(g.cfg.SessionTimeout))
+	s.pinged.Store(never)
+	for _, stamp := range []*wheel.Stamp{&s.both, &s.heardOnly, &s.activeOnly} {
+		g.wheel.Touch(stamp)
+	}
+	g.hub.insert(s)
+	g.wheel.Add(&s.entry, s, s.key.slot)
+	g.metrics.opened.Inc()
+	g.logOpened(s)
+	if g.draining.Load() {
+		// The drain may have looked over the sessions before this one was there.
+		s.close(ReasonDrain, drainDelay())
+	}
+	if g.cfg.Hooks.Open != nil {
+		g.cfg.Hooks.Open(s)
+	}
+	return s
+}

@@ -1,0 +1,205 @@
+package gateway_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
+)
+
+// lateness checks that c was closed for inactivity at most two ticks after due.
+func lateness(t *testing.T, c *client, due time.Time, tick time.Duration) {
+	t.Helper()
+	if late := c.at.Sub(due); late < 0 || late > 2*tick {
+		t.Errorf("closed %v after it was due; want 0 to %v", late, 2*tick)
+	}
+}
+
+func TestSessionIsClosedAfterItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, nil)
+		c := f.dial("/ws")
+		c.expectClose(t, 4202, "idle_timeout;idle=1800")
+		lateness(t, c, c.opened.Add(30*time.Minute), time.Second)
+	})
+}
+
+func TestIdleCloseCodes(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		codes    gateway.CloseCodes
+		comeBack bool
+		want     uint16
+	}{
+		{"may return", gateway.CodesApp, true, 4202},
+		{"stay away", gateway.CodesApp, false, 4500},
+		{"may return, RFC", gateway.CodesRFC, true, 1001},
+		{"stay away, RFC", gateway.CodesRFC, false, 1000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := start(t, func(cfg *gateway.Config) { cfg.CloseCodes, cfg.IdleReturn = c.codes, c.comeBack })
+				f.dial("/ws").expectClose(t, c.want, "idle_timeout;idle=1800")
+			})
+		})
+	}
+}
+
+// TestActivity has a client that only ever does one thing, every 10 s, under a
+// timeout of 30 s: it stays if and only if that thing is declared to be activity.
+func TestActivity(t *testing.T) {
+	do := map[string]func(*fixture, *client){
+		"in":        func(_ *fixture, c *client) { _ = c.WriteString("here") },
+		"ping":      func(_ *fixture, c *client) { _ = c.WritePing([]byte("x")) },
+		"pong":      func(_ *fixture, c *client) { _ = c.WritePong(nil) },
+		"broadcast": func(f *fixture, _ *client) { f.broadcast("news", 1) },
+		"send": func(f *fixture, _ *client) {
+			if err := f.one().Send(wsconn.Text, []byte("you")); err != nil {
+				f.t.Error(err)
+			}
+		},
+	}
+	for _, c := range []struct {
+		happening, activity string
+		stays               bool
+	}{
+		{"in", "in", true},
+		{"in", "out,ping", false},
+		{"ping", "ping", true},
+		{"ping", "in,out", false},
+		{"broadcast", "out", true},
+		{"broadcast", "in,ping", false},
+		{"send", "out", true},
+		{"send", "in,ping", false},
+		{"pong", "in,out,ping", false},
+	} {
+		t.Run(c.happening+" counting "+c.activity, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := start(t, func(cfg *gateway.Config) {
+					cfg.SessionTimeout = 30 * time.Second
+					cfg.Activity, _ = gateway.ParseActivity(c.activity)
+				})
+				cl := f.dial("/ws")
+				for range 12 {
+					time.Sleep(10 * time.Second)
+					if cl.open() {
+						do[c.happening](f, cl)
+					}
+					synctest.Wait()
+					if !cl.open() {
+						break
+					}
+				}
+				if cl.open() != c.stays {
+					t.Errorf("open is %t after two minutes; want %t", cl.open(), c.stays)
+				}
+				if !c.stays {
+					lateness(t, cl, cl.opened.Add(30*time.Second), time.Second)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeoutPerSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, nil)
+		c := f.dial("/ws")
+		if err := f.one().SetTimeout(time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		c.expectClose(t, 4202, "idle_timeout;idle=60")
+		lateness(t, c, c.opened.Add(time.Minute), time.Second)
+	})
+}
+
+func TestPings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, nil)
+		var clients []*client
+		for range 50 {
+			clients = append(clients, f.dial("/ws"))
+		}
+		time.Sleep(26 * time.Second)
+		seconds := map[int]bool{}
+		for _, c := range clients {
+			select {
+			case at := <-c.pings:
+				seconds[int(at.Sub(c.opened)/time.Second)] = true
+			default:
+				t.Error("no ping within the interval")
+			}
+		}
+		if len(seconds) < 10 {
+			t.Errorf("the first pings of 50 sessions came in %d different seconds; want them spread", len(seconds))
+		}
+		talker, before := clients[0], len(clients[0].pings)
+		for range 20 {
+			time.Sleep(10 * time.Second)
+			_ = talker.WriteString("hello")
+		}
+		if n := len(talker.pings) - before; n > 1 {
+			t.Errorf("a client that was heard every 10 s got %d pings", n)
+		}
+		if n := len(clients[1].pings); n < 6 || n > 12 {
+			t.Errorf("a silent client got %d pings in 200 s; want about 8", n)
+		}
+	})
+}
+
+func TestUnansweredPingCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, nil)
+		c := f.dial("/ws")
+		c.mute.Store(true)
+		c.expectClose(t, 4201, "pong_timeout")
+		pinged := <-c.pings
+		if wait := c.at.Sub(pinged); wait < 10*time.Second || wait > 12*time.Second {
+			t.Errorf("closed %v after the ping; want 10 s to 12 s", wait)
+		}
+	})
+}
+
+func TestNoPingsWhenOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.PingInterval = 0 })
+		c := f.dial("/ws")
+		c.expectClose(t, 4202, "idle_timeout;idle=1800")
+		if n := len(c.pings); n != 0 {
+			t.Errorf("%d pings", n)
+		}
+	})
+}
+
+// TestBroadcastKeepsAll: activity for all by one store, and kept past the timeout.
+func TestBroadcastKeepsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.SessionTimeout = time.Minute })
+		a, b := f.dial("/ws"), f.dial("/ws")
+		time.Sleep(50 * time.Second)
+		f.broadcast("gate 7 open", 2)
+		last := time.Now()
+		for _, c := range []*client{a, b} {
+			if m := <-c.messages; m != "gate 7 open" {
+				t.Errorf("received %q", m)
+			}
+			c.expectClose(t, 4202, "idle_timeout;idle=60")
+			lateness(t, c, last.Add(time.Minute), time.Second)
+		}
+	})
+}
+
+// TestPeerThatIgnoresTheClose keeps the connection; it is aborted after CloseWait.
+func TestPeerThatIgnoresTheClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.SessionTimeout, cfg.PingInterval = time.Minute, 0 })
+		f.rawDial("/ws")
+		time.Sleep(time.Minute + 5*time.Second)
+		synctest.Wait()
+		if n := f.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions left", n)
+		}
+	})
+}

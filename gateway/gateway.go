@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
+	"github.com/wheelgate/wheelgate/wheel"
+)
+
+// Gateway holds the sessions. Mount it where clients connect and call Run.
+type Gateway struct {
+	// Static after New.
+	cfg       Config
+	log       zerolog.Logger
+	openedLog zerolog.Logger // sampled
+	closedLog zerolog.Logger // sampled
+	transport *wsconn.Goroutine
+	wheel     *wheel.Wheel[Session]
+	waits     waits
+	pingFrame *wsconn.Frame
+	metrics   *metrics
+
+	hub           hub
+	publish       sync.Mutex // one broadcast after the other
+	lastBroadcast wheel.Stamp
+
+	ran      atomic.Bool // Run was called
+	started  atomic.Bool // sessions are accepted, until draining
+	draining atomic.Bool
+	expired  atomic.Int64 // since the last report
+	omitted  atomic.Int64 // since the last report
+}
+
+// New checks cfg and builds a Gateway that starts nothing until Run.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, log: cfg.Logger, pingFrame: newPing()}
+	g.transport = wsconn.NewGoroutine(wsconn.Config{
+		MaxMessage:       cfg.MaxMessage,
+		OutboxMessages:   cfg.OutboxMessages,
+		OutboxBytes:      cfg.OutboxBytes,
+		WriteTimeout:     cfg.WriteTimeout,
+		HandshakeTimeout: cfg.HandshakeTimeout,
+		OnPanic: func(value any, stack []byte) {
+			g.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("Session handler panicked")
+		},
+	})
+	g.hub.limit = int64(cfg.MaxSessions)
+	if g.hub.node = cfg.Node; g.hub.node == 0 {
+		g.hub.node = randomNode()
+	}
+	if err := g.newWheel(); err != nil {
+		return nil, err
+	}
+	g.metrics = newMetrics(g)
+	g.openedLog, g.closedLog = g.sampled(), g.sampled()
+	return g, nil
+}
+
+// Run accepts sessions until ctx ends, then drains and returns when the last
+// session has gone: after Config.DrainWindow, CloseWait and two ticks at the
+// most. It may be called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	if g.ran.Swap(true) {
+		return errors.New("gateway: Run was called before")
+	}
+	g.wheel.Start()
+	g.started.Store(true)
+	g.log.Info().Dur("tick", g.cfg.EffectiveTick()).
+		Msgf("Started session expiry with %.1f minute timeout", g.cfg.SessionTimeout.Minutes())
+	reporting, stopReport := context.WithCancel(context.WithoutCancel(ctx))
+	var reporter sync.WaitGroup
+	reporter.Go(func() { g.report(reporting) })
+
+	<-ctx.Done()
+	g.draining.Store(true)
+	g.drain()
+	g.wheel.Stop()
+	stopReport()
+	reporter.Wait()
+	g.log.Info().Msg("Stopped session expiry")
+	return nil
+}
+
+// Ready reports whether new sessions are accepted: Run is on and not draining.
+func (g *Gateway) Ready() bool { return g.started.Load() && !g.draining.Load() }
+
+// ServeHTTP upgrades a request to a session, or answers why not: 400, 403, 405,
+// 426, or 503 with Retry-After. It returns at once; the session lives on.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.upgrade(w, r, false) }
+
+// Echo is like ServeHTTP for sessions that are sent back what they send, on the
+// same paths: for conformance and load tests.
+func (g *Gateway) Echo() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.upgrade(w, r, true) })
+}
+
+// Session returns the session with this id, or nil when there is none (any more).
+func (g *Gateway) Session(id string) *Session { return g.hub.find(id) }
+
+// Sessions returns up to limit sessions, and a cursor to go on with; cursor 0
+// begins. A next of 0 is the end. Each session that stays open is listed once.
+func (g *Gateway) Sessions(cursor uint32, limit int) (sessions []*Session, next uint32) {
+	sessions, next, more := g.hub.page(cursor, limit)
+	if !more {
+		return sessions, 0
+	}
+	return sessions, next
+}
+
+// Stats are the gateway's figures at a glance; see Registry for all of them.
+type Stats struct {
+	Sessions int // open now
+	Limit    int // 0: none
+	Draining bool
+	Wheel    wheel.Stats
+}
+
+// Stats returns a snapshot.
+func (g *Gateway) Stats() Stats {
+	return Stats{
+		Sessions: int(g.hub.count.Load()),
+		Limit:    int(g.hub.limit),
+		Draining: g.draining.Load(),
+		Wheel:    g.wheel.Stats(),
+	}
+}
+
+// Registry holds the gateway's metrics; callers may register their own too.
+func (g *Gateway) Registry() *prometheus.Registry { return g.metrics.registry }
+
+// MaxMessage is the longest message either direction takes, in bytes.
+func (g *Gateway) MaxMessage() int { return g.cfg.MaxMessage }

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// linesPerSecond is how many connect, and how many disconnect, lines are logged
+// in a second; the rest are counted.
+const linesPerSecond = 100
+
+// omitted counts the lines a sampler leaves out.
+type omitted struct{ g *Gateway }
+
+// Sample implements zerolog.Sampler.
+func (o omitted) Sample(zerolog.Level) bool {
+	o.g.omitted.Add(1)
+	o.g.metrics.logLines.Inc()
+	return false
+}
+
+func (g *Gateway) sampled() zerolog.Logger {
+	return g.log.Sample(&zerolog.BurstSampler{Burst: linesPerSecond, Period: time.Second, NextSampler: omitted{g}})
+}
+
+func (g *Gateway) logOpened(s *Session) {
+	if e := g.openedLog.Info(); e != nil {
+		e.Str("session", s.ID()).Str("remote", s.RemoteAddr()).
+			Int64("total_connections", g.hub.count.Load()).Msg("WebSocket connected")
+	}
+}
+
+func (g *Gateway) logClosed(s *Session, r Reason) {
+	if e := g.closedLog.Info(); e != nil {
+		e.Str("session", s.ID()).Str("remote", s.RemoteAddr()).Str("reason", r.String()).
+			Dur("duration", time.Since(s.connectedAt)).Uint64("received", s.received.Load()).Uint64("sent", s.sent.Load()).
+			Int64("total_connections", g.hub.count.Load()).Msg("WebSocket disconnected")
+	}
+}
+
+// report sums up, a line per tick if there is something to say, until ctx ends.
+func (g *Gateway) report(ctx context.Context) {
+	ticker := time.NewTicker(g.cfg.EffectiveTick())
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+		if n := g.expired.Swap(0); n > 0 {
+			g.log.Info().Int64("expired", n).Int64("total_connections", g.hub.count.Load()).
+				Msgf("Cleaned up %d inactive session(s)", n)
+		}
+		if n := g.omitted.Swap(0); n > 0 {
+			g.log.Info().Int64("lines", n).Msg("Connect and disconnect lines left out")
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/rs/zerolog"
+
+	"github.com/wheelgate/wheelgate/gateway"
+)
+
+// logged collects log lines.
+type logged struct {
+	mu    sync.Mutex
+	lines []map[string]any
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	line := map[string]any{}
+	if err := json.Unmarshal(b, &line); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	return len(b), nil
+}
+
+func (l *logged) with(message string) (found []map[string]any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if line["message"] == message {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// TestLogWords pins what today's operators grep for.
+func TestLogWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logged{}
+		f := start(t, func(cfg *gateway.Config) { cfg.Logger = zerolog.New(log) })
+		f.dial("/ws")
+		f.dial("/ws")
+		time.Sleep(31 * time.Minute)
+		f.cancel()
+		<-f.ended
+		for message, want := range map[string]int{
+			"Started session expiry with 30.0 minute timeout": 1,
+			"WebSocket connected":                             2,
+			"Cleaned up 2 inactive session(s)":                1,
+			"WebSocket disconnected":                          2,
+			"Stopped session expiry":                          1,
+		} {
+			if got := len(log.with(message)); got != want {
+				t.Errorf("%d lines say %q; want %d", got, message, want)
+			}
+		}
+		for i, line := range log.with("WebSocket connected") {
+			if line["total_connections"] != float64(i+1) {
+				t.Errorf("total_connections is %v; want %d", line["total_connections"], i+1)
+			}
+		}
+	})
+}
+
+func TestLogLinesAreSampledAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logged{}
+		f := start(t, func(cfg *gateway.Config) { cfg.Logger = zerolog.New(log) })
+		for range 130 {
+			f.dial("/ws")
+		}
+		time.Sleep(2 * time.Second)
+		if got := len(log.with("WebSocket connected")); got != 100 {
+			t.Errorf("%d lines; want 100", got)
+		}
+		left := log.with("Connect and disconnect lines left out")
+		if len(left) != 1 || left[0]["lines"] != 30.0 {
+			t.Errorf("left out: %v; want 30 in one line", left)
+		}
+	})
+}
+
+func TestMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.MaxSessions = 10 })
+		f.dial("/ws")
+		f.dial("/ws")
+		f.request("GET /ws HTTP/1.1\r\nHost: gate.test\r\n\r\n")
+		f.broadcast("x", 2)
+		time.Sleep(31 * time.Minute)
+		f.dial("/echo")
+		problems, err := testutil.GatherAndLint(f.Registry())
+		if err != nil || len(problems) > 0 {
+			t.Errorf("lint: %v %v", problems, err)
+		}
+		want := `
+# HELP wheelgate_sessions Sessions open now.
+# TYPE wheelgate_sessions gauge
+wheelgate_sessions 1
+# HELP wheelgate_sessions_limit Most sessions that may be open; 0 is no limit.
+# TYPE wheelgate_sessions_limit gauge
+wheelgate_sessions_limit 10
+# HELP wheelgate_sessions_opened_total Sessions that were opened.
+# TYPE wheelgate_sessions_opened_total counter
+wheelgate_sessions_opened_total 3
+# HELP wheelgate_sessions_expired_total Sessions closed for inactivity.
+# TYPE wheelgate_sessions_expired_total counter
+wheelgate_sessions_expired_total 2
+# HELP wheelgate_messages_sent_total Data messages accepted for sending to a client.
+# TYPE wheelgate_messages_sent_total counter
+wheelgate_messages_sent_total 2
+# HELP wheelgate_wheel_entries Deadlines in the expiry wheel.
+# TYPE wheelgate_wheel_entries gauge
+wheelgate_wheel_entries 1
+`
+		if err := testutil.GatherAndCompare(f.Registry(), strings.NewReader(want), "wheelgate_sessions", "wheelgate_sessions_limit",
+			"wheelgate_sessions_opened_total", "wheelgate_sessions_expired_total", "wheelgate_messages_sent_total", "wheelgate_wheel_entries"); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{
+			"wheelgate_sessions_closed_total", "wheelgate_session_duration_seconds", "wheelgate_expiry_lateness_seconds",
+			"wheelgate_wheel_watchdog_total", "wheelgate_handshakes_rejected_total", "wheelgate_messages_received_total",
+			"wheelgate_messages_dropped_total", "wheelgate_broadcast_duration_seconds",
+		} {
+			if n, err := testutil.GatherAndCount(f.Registry(), name); n == 0 || err != nil {
+				t.Errorf("%s: %d series, %v", name, n, err)
+			}
+		}
+	})
+}

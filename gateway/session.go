@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
+	"github.com/wheelgate/wheelgate/wheel"
+)
+
+// Errors of Session.Send and Gateway.Broadcast, besides wsconn.ErrInvalidUTF8.
+var (
+	// ErrGone: the session is closing or closed.
+	ErrGone = errors.New("gateway: session is closed")
+	// ErrSlow: the peer does not read; the session is being closed for it.
+	ErrSlow = errors.New("gateway: session's outbox is full")
+	// ErrTooBig: the message exceeds Config.MaxMessage.
+	ErrTooBig = errors.New("gateway: message is too big")
+)
+
+// Hooks are an embedding program's callbacks; any may be nil. They run on the
+// connection's goroutine or loop, in order for one session, and must not block.
+type Hooks struct {
+	// Open is called before anything is read from the session; it may send, set a
+	// timeout and keep the Session.
+	Open func(*Session)
+	// Message is called for each data message; payload is valid during the call.
+	Message func(s *Session, op wsconn.Opcode, payload []byte)
+	// Close is called once when the session is gone.
+	Close func(*Session, Reason)
+}
+
+// Session is one client's connection. All methods may be called from any
+// goroutine and do not block.
+//
+//	state    event                         next
+//	open     close by anyone               closing: close frame sent, reason fixed
+//	open     connection lost               closed
+//	closing  peer hangs up, or CloseWait   closed
+type Session struct {
+	// Static after open.
+	g           *Gateway
+	conn        wsconn.Conn
+	key         sessionKey
+	opened      int64 // step
+	connectedAt time.Time
+	phase       uint8
+	echo        bool
+
+	entry   wheel.Entry[Session]
+	timeout atomic.Int64 // nanoseconds
+
+	// An event stores in one stamp only, whatever it counts as: both, or the one
+	// of the two it is evidence of.
+	both, heardOnly, activeOnly wheel.Stamp
+
+	pinged   atomic.Int64 // step of our last ping, or never
+	closing  atomic.Int64 // (step+1)<<8 | Reason; 0: open
+	received atomic.Uint64
+	sent     atomic.Uint64
+}
+
+// ID returns the session's id: 32 characters of A-Z2-7, never used again.
+func (s *Session) ID() string { return s.key.String() }
+
+// RemoteAddr returns the peer's address as the socket has it, host:port.
+func (s *Session) RemoteAddr() string { return s.conn.RemoteAddr().String() }
+
+// SetTimeout changes the inactivity timeout, measured from the last activity; it
+// may expire the session at once. More than 0, up to MaxTimeout.
+func (s *Session) SetTimeout(d time.Duration) error {
+	if d <= 0 || d > MaxTimeout {
+		return fmt.Errorf("gateway: session timeout is %v: must be more than 0, up to %v", d, MaxTimeout)
+	}
+	s.timeout.Store(int64(d))
+	s.g.wheel.Reschedule(&s.entry)
+	return nil
+}
+
+// Send sends a message to this session's client: accepted, not yet received, when
+// it returns nil. A client that does not read is closed as slow (ErrSlow).
+func (s *Session) Send(op wsconn.Opcode, payload []byte) error {
+	if len(payload) > s.g.cfg.MaxMessage {
+		return ErrTooBig
+	}
+	f, err := wsconn.NewFrame(op, payload)
+	if err != nil {
+		return err
+	}
+	if err := s.send(f); err != nil {
+		return err
+	}
+	s.g.metrics.sent.Inc()
+	if s.g.cfg.Activity&ActivityOut != 0 {
+		s.g.wheel.Touch(&s.activeOnly)
+	}
+	return nil
+}
+
+// send offers f to the outbox; it counts for the session only.
+func (s *Session) send(f *wsconn.Frame) error {
+	if s.closing.Load() != 0 {
+		return ErrGone
+	}
+	switch err := s.conn.Send(f); {
+	case err == nil:
+		s.sent.Add(1)
+		return nil
+	case errors.Is(err, wsconn.ErrFull):
+		s.g.metrics.dropped[ReasonSlowConsumer].Inc()
+		s.close(ReasonSlowConsumer, "")
+		return ErrSlow
+	default:
+		return ErrGone
+	}
+}
+
+// Disconnect closes the session as kicked. Code 0 is the code of that reason;
+// others must be ones a server may send (ValidCloseCode), with a text of UTF-8 and
+// at most 123 bytes. It reports whether this call ended the session.
+func (s *Session) Disconnect(code uint16, text string) (bool, error) {
+	c := s.g.cfg.closing(ReasonKicked, "")
+	if code != 0 {
+		if !ValidCloseCode(code) {
+			return false, fmt.Errorf("gateway: close code %d: must be 1000, 1001, 1008, 1011 to 1013 or 3000 to 4999", code)
+		}
+		c.code, c.text = code, ""
+	}
+	if text != "" {
+		c.text = text
+	}
+	if len(c.text) > 123 || !utf8.ValidString(c.text) {
+		return false, errors.New("gateway: close reason: must be UTF-8 of at most 123 bytes")
+	}
+	return s.end(c), nil
+}
+
+// ValidCloseCode reports whether an application may close with code.
+func ValidCloseCode(code uint16) bool {
+	switch code {
+	case 1000, 1001, 1008, 1011, 1012, 1013:
+		return true
+	}
+	return code >= 3000 && code <= 4999
+}
+
+// close ends the session with a reason of the table.
+func (s *Session) close(r Reason, detail string) bool {
+	return s.end(s.g.cfg.closing(r, detail))
+}
+
+// end is the one way from open to closing: the first caller's reason stays.
+func (s *Session) end(c closing) bool {
+	if !s.markClosing(c.reason) {
+		return false
+	}
+	if c.reason == ReasonSlowConsumer {
+		s.conn.CloseNow(c.code, c.text)
+	} else {
+		s.conn.Close(c.code, c.text)
+	}
+	s.g.wheel.Reschedule(&s.entry)
+	return true
+}
+
+func (s *Session) markClosing(r Reason) bool {
+	return s.closing.CompareAndSwap(0, (s.g.wheel.Now()+1)<<8|int64(r))
+}
+
+// Reason returns why the session ended, ReasonNone while it is open.
+func (s *Session) Reason() Reason { return Reason(s.closing.Load() & 0xff) }
+
+// facts gathers what the session's deadline depends on.
+func (s *Session) facts() facts {
+	w := &s.g.waits
+	both := s.both.Step()
+	return facts{
+		opened:    s.opened,
+		heard:     max(both, s.heardOnly.Step()),
+		active:    s.lastActive(),
+		pinged:    s.pinged.Load(),
+		closed:    s.closing.Load()>>8 + never,
+		idleWait:  s.g.wheel.Steps(time.Duration(s.timeout.Load())),
+		pingWait:  w.ping,
+		pongWait:  w.pong,
+		closeWait: w.close,
+		phase:     s.phase,
+	}
+}
+
+// lastActive is the step of the last activity; a broadcast to all counts for all.
+func (s *Session) lastActive() int64 {
+	active := max(s.both.Step(), s.activeOnly.Step())
+	if s.g.cfg.Activity&ActivityOut != 0 {
+		active = max(active, s.g.lastBroadcast.Step())
+	}
+	return active
+}
+
+// SessionInfo is what can be told about a session.
+type SessionInfo struct {
+	ID           string
+	RemoteAddr   string
+	ConnectedAt  time.Time
+	LastActivity time.Time     // to within a step, half a tick
+	Timeout      time.Duration // of inactivity
+	ExpiresIn    time.Duration // if nothing happens; 0 when it is due or closing
+	Closing      bool
+	Reason       Reason
+	Received     uint64 // data messages from the client
+	Sent         uint64 // data messages accepted for it
+}
+
+// Info returns a snapshot.
+func (s *Session) Info() SessionInfo {
+	timeout := time.Duration(s.timeout.Load())
+	idle := max(0, s.g.wheel.Elapsed()-time.Duration(s.lastActive())*s.g.wheel.Step())
+	info := SessionInfo{
+		ID:           s.ID(),
+		RemoteAddr:   s.RemoteAddr(),
+		ConnectedAt:  s.connectedAt,
+		LastActivity: time.Now().Add(-idle),
+		Timeout:      timeout,
+		Reason:       s.Reason(),
+		Received:     s.received.Load(),
+		Sent:         s.sent.Load(),
+	}
+	info.Closing = info.Reason != ReasonNone
+	if !info.Closing {
+		info.ExpiresIn = max(0, timeout-idle)
+	}
+	return info
+}
