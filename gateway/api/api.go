@@ -1,0 +1,143 @@
+// Package api serves a gateway's operators and backends over HTTP: health,
+// metrics, and the API described by its own /openapi.json. It belongs on a
+// listener of its own that clients cannot reach.
+package api
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/wheelgate/wheelgate/gateway"
+)
+
+// Options is what New needs.
+type Options struct {
+	Gateway *gateway.Gateway
+	// Token protects everything but health as a bearer token (RFC 6750). Without
+	// one only requests to a loopback name are served, so that no web page can
+	// reach the API by pointing a name of its own at this machine.
+	Token string
+	// Version is told in the API's description and in wheelgate_build_info.
+	Version string
+}
+
+// New returns the handler, and registers the process's metrics beside the
+// gateway's, so it is called once for a gateway.
+func New(o Options) http.Handler {
+	registerProcess(o)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gateway.Registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	registerOperations(mux, o)
+
+	guarded := http.NewCrossOriginProtection().Handler(problems(mux))
+	health := healthHandler(o.Gateway)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/livez" || r.URL.Path == "/readyz":
+			health.ServeHTTP(w, r)
+		case o.Token == "" && !isLoopback(r.Host):
+			writeProblem(w, http.StatusForbidden, "without an admin token only loopback host names are served")
+		case o.Token != "" && !hasToken(r, o.Token):
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeProblem(w, http.StatusUnauthorized, "the admin token is needed: Authorization: Bearer <token>")
+		default:
+			guarded.ServeHTTP(w, r)
+		}
+	})
+}
+
+func registerOperations(mux *http.ServeMux, o Options) {
+	config := huma.DefaultConfig("wheelgate", o.Version)
+	config.DocsPath = "" // its page loads scripts from elsewhere
+	config.CreateHooks = nil
+	if o.Token != "" {
+		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+		config.Security = []map[string][]string{{"token": {}}}
+	}
+	a := humago.New(mux, config)
+	s := server{o.Gateway}
+	s.registerSending(a)
+	s.registerSessions(a)
+}
+
+func registerProcess(o Options) {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "wheelgate", Name: "build_info", Help: "Always 1; the version is a label.",
+		ConstLabels: prometheus.Labels{"version": o.Version},
+	})
+	build.Set(1)
+	o.Gateway.Registry().MustRegister(build, collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// healthHandler answers /livez as long as the process serves, and /readyz with
+// 503 when no new session is to be sent here.
+func healthHandler(g *gateway.Gateway) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !g.Ready() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	return mux
+}
+
+func hasToken(r *http.Request, token string) bool {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
+}
+
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
+}
+
+// problems turns the mux's own 404 and 405 into problem documents.
+func problems(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		answer := statusOnly{header: w.Header()}
+		h.ServeHTTP(&answer, r)
+		writeProblem(w, answer.status, r.Method+" "+r.URL.Path+" is not part of this API")
+	})
+}
+
+// statusOnly is a response writer that keeps the status and forgets the body.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// writeProblem answers with a problem document (RFC 9457).
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(huma.NewError(status, detail))
+}

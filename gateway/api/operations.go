@@ -1,0 +1,228 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
+)
+
+// server holds what the operations work on.
+type server struct{ g *gateway.Gateway }
+
+// Message is exported, like SessionID, because huma fills no fields of unexported
+// embedded types.
+type Message struct {
+	ContentType string `header:"Content-Type" doc:"application/octet-stream makes the message binary, anything else text."`
+	RawBody     []byte `contentType:"application/octet-stream" doc:"The message, as it is sent."`
+}
+
+func (m *Message) opcode() wsconn.Opcode {
+	if kind, _, err := mime.ParseMediaType(m.ContentType); err == nil && kind == "application/octet-stream" {
+		return wsconn.Binary
+	}
+	return wsconn.Text
+}
+
+type sendingOutput struct {
+	Body struct {
+		Sessions int `json:"sessions" doc:"How many sessions accepted the message for delivery." example:"2"`
+	}
+}
+
+func sentTo(n int) *sendingOutput {
+	out := &sendingOutput{}
+	out.Body.Sessions = n
+	return out
+}
+
+func (s server) registerSending(a huma.API) {
+	huma.Register(a, huma.Operation{
+		OperationID: "broadcast", Method: http.MethodPost, Path: "/v1/broadcast",
+		Summary: "Send a message to all sessions", MaxBodyBytes: int64(s.g.MaxMessage()),
+		Errors: []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge},
+	}, func(_ context.Context, in *Message) (*sendingOutput, error) {
+		n, err := s.g.Broadcast(in.opcode(), in.RawBody)
+		if err != nil {
+			return nil, sendError(err)
+		}
+		return sentTo(n), nil
+	})
+	huma.Register(a, huma.Operation{
+		OperationID: "send", Method: http.MethodPost, Path: "/v1/sessions/{id}/messages",
+		Summary: "Send a message to one session", MaxBodyBytes: int64(s.g.MaxMessage()),
+		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
+	}, func(_ context.Context, in *struct {
+		SessionID
+		Message
+	},
+	) (*sendingOutput, error) {
+		session, err := s.find(in.ID)
+		if err != nil {
+			return nil, err
+		}
+		if err := session.Send(in.opcode(), in.RawBody); err != nil {
+			return nil, sendError(err)
+		}
+		return sentTo(1), nil
+	})
+}
+
+// sendError gives a failed send its status.
+func sendError(err error) error {
+	switch {
+	case errors.Is(err, gateway.ErrTooBig):
+		return huma.Error413RequestEntityTooLarge("the message is longer than max-message")
+	case errors.Is(err, wsconn.ErrInvalidUTF8):
+		return huma.Error400BadRequest("a text message must be UTF-8; send application/octet-stream for binary")
+	case errors.Is(err, gateway.ErrSlow):
+		return huma.Error409Conflict("the client does not read; the session was closed")
+	case errors.Is(err, gateway.ErrGone):
+		return errNoSession
+	}
+	return err
+}
+
+var errNoSession = huma.Error404NotFound("no session has this id (any more)")
+
+// SessionID is the part of a path that names a session.
+type SessionID struct {
+	ID string `path:"id" doc:"The session's id."`
+}
+
+func (s server) find(id string) (*gateway.Session, error) {
+	if session := s.g.Session(id); session != nil {
+		return session, nil
+	}
+	return nil, errNoSession
+}
+
+type sessionView struct {
+	ID           string    `json:"id"`
+	RemoteAddr   string    `json:"remote_address"`
+	State        string    `json:"state" enum:"open,closing"`
+	Reason       string    `json:"reason,omitempty" doc:"Why it is closing."`
+	ConnectedAt  time.Time `json:"connected_at"`
+	Age          float64   `json:"age_seconds"`
+	LastActivity time.Time `json:"last_activity" doc:"To within half a tick."`
+	Timeout      float64   `json:"timeout_seconds" doc:"Inactivity after which it is closed."`
+	ExpiresIn    float64   `json:"expires_in_seconds" doc:"If nothing happens before."`
+	Received     uint64    `json:"messages_received"`
+	Sent         uint64    `json:"messages_sent"`
+}
+
+func view(session *gateway.Session) sessionView {
+	info := session.Info()
+	v := sessionView{
+		ID: info.ID, RemoteAddr: info.RemoteAddr, State: "open",
+		ConnectedAt: info.ConnectedAt, Age: time.Since(info.ConnectedAt).Seconds(),
+		LastActivity: info.LastActivity, Timeout: info.Timeout.Seconds(), ExpiresIn: info.ExpiresIn.Seconds(),
+		Received: info.Received, Sent: info.Sent,
+	}
+	if info.Closing {
+		v.State, v.Reason = "closing", info.Reason.String()
+	}
+	return v
+}
+
+type sessionOutput struct{ Body sessionView }
+
+type listOutput struct {
+	Body struct {
+		Sessions []sessionView `json:"sessions"`
+		Next     string        `json:"next_cursor,omitempty" doc:"Pass as cursor for the next page; absent on the last."`
+	}
+}
+
+type statsOutput struct {
+	Body struct {
+		Sessions   int     `json:"sessions"`
+		Limit      int     `json:"sessions_limit" doc:"0 is none."`
+		Ready      bool    `json:"ready"`
+		Draining   bool    `json:"draining"`
+		Entries    int     `json:"wheel_entries"`
+		Queued     int     `json:"wheel_queued"`
+		Watchdog   int64   `json:"wheel_watchdog"`
+		Paused     float64 `json:"wheel_paused_seconds"`
+		Goroutines int     `json:"goroutines"`
+	}
+}
+
+func (s server) registerSessions(a huma.API) {
+	huma.Get(a, "/v1/sessions/{id}", func(_ context.Context, in *SessionID) (*sessionOutput, error) {
+		session, err := s.find(in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &sessionOutput{view(session)}, nil
+	}, described("get-session", "Tell about one session"))
+	huma.Get(a, "/v1/sessions", s.list, described("list-sessions", "List sessions, page by page"))
+	huma.Delete(a, "/v1/sessions/{id}", s.disconnect, described("disconnect", "Close one session"))
+	huma.Get(a, "/v1/stats", s.stats, described("stats", "The gateway at a glance"))
+}
+
+func described(id, summary string) func(*huma.Operation) {
+	return func(op *huma.Operation) { op.OperationID, op.Summary = id, summary }
+}
+
+func (s server) list(_ context.Context, in *struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+},
+) (*listOutput, error) {
+	var from uint64
+	if in.Cursor != "" {
+		var err error
+		if from, err = strconv.ParseUint(in.Cursor, 36, 32); err != nil {
+			return nil, huma.Error400BadRequest("cursor is not one of ours")
+		}
+	}
+	sessions, next := s.g.Sessions(uint32(from), in.Limit)
+	out := &listOutput{}
+	out.Body.Sessions = make([]sessionView, 0, len(sessions))
+	for _, session := range sessions {
+		out.Body.Sessions = append(out.Body.Sessions, view(session))
+	}
+	if next != 0 {
+		out.Body.Next = strconv.FormatUint(uint64(next), 36)
+	}
+	return out, nil
+}
+
+func (s server) disconnect(_ context.Context, in *struct {
+	SessionID
+	Code   int    `query:"code" minimum:"1000" maximum:"4999" doc:"Close code: 1000, 1001, 1008, 1011 to 1013 or 3000 to 4999; the code of kicked when absent."`
+	Reason string `query:"reason" doc:"Close reason: UTF-8 of at most 123 bytes."`
+},
+) (*struct{}, error) {
+	session, err := s.find(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := session.Disconnect(uint16(in.Code), in.Reason)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	if !ended {
+		return nil, huma.Error409Conflict("the session is closing already: " + session.Reason().String())
+	}
+	return nil, nil
+}
+
+func (s server) stats(context.Context, *struct{}) (*statsOutput, error) {
+	st := s.g.Stats()
+	out := &statsOutput{}
+	b := &out.Body
+	b.Sessions, b.Limit, b.Ready, b.Draining = st.Sessions, st.Limit, s.g.Ready(), st.Draining
+	b.Entries, b.Queued, b.Watchdog, b.Paused = st.Wheel.Entries, st.Wheel.Queued, st.Wheel.Watchdog, st.Wheel.Paused.Seconds()
+	b.Goroutines = runtime.NumGoroutine()
+	return out, nil
+}
