@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/rs/zerolog"
+)
+
+// reservedFiles are kept for what is no session: listeners, admin requests, and
+// the connections of clients that are about to be told there is no place.
+const reservedFiles = 64
+
+// fileLimit is how many files the process may open, and has open.
+type fileLimit struct{ most, open int }
+
+// sessions is how many sessions l leaves room for: each is one file.
+func (l fileLimit) sessions() int {
+	return max(0, min(l.most-l.open-reservedFiles, maxSessions))
+}
+
+// limitSessions lowers o's MaxSessions to what l can hold, and says so. It fails
+// if that is nothing.
+func limitSessions(o *options, l fileLimit, log zerolog.Logger) error {
+	room := l.sessions()
+	if room == 0 {
+		return fmt.Errorf("max-sessions: the open-file limit of %d leaves no room for a session: raise it (ulimit -n) above %d",
+			l.most, l.open+reservedFiles)
+	}
+	asked := o.gateway.MaxSessions
+	if asked > room {
+		log.Warn().Int("max_sessions", asked).Int("effective", room).Int("open_file_limit", l.most).
+			Msg("The open-file limit is too low for max-sessions, which is lowered: raise the limit (ulimit -n)")
+	}
+	if asked == 0 || asked > room {
+		o.gateway.MaxSessions = room
+	}
+	log.Info().Int("max_sessions", o.gateway.MaxSessions).Int("open_file_limit", l.most).
+		Msgf("Can hold %d sessions", o.gateway.MaxSessions)
+	return nil
+}
+
+// memoryShare is the part of the cgroup's memory that the Go heap may fill;
+// socket buffers count in the cgroup too.
+const memoryShare = 0.8
+
+// limitMemory sets GOMEMLIMIT from the cgroup, unless the environment has it.
+func limitMemory(log zerolog.Logger) {
+	_, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithLogger(slog.New(newDebugHandler(log))))
+	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
+		log.Warn().Err(err).Msg("Memory limit not set")
+	}
+}

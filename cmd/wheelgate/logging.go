@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+)
+
+// logTime is RFC 3339 with milliseconds.
+const logTime = "2006-01-02T15:04:05.000Z07:00"
+
+// newLogger writes to w as the settings say. It may be used by many goroutines,
+// even where w may not.
+func newLogger(w io.Writer, o *options) zerolog.Logger {
+	file, ok := w.(*os.File)
+	terminal := ok && isatty.IsTerminal(file.Fd())
+	if o.logFormat == "console" || o.logFormat == "auto" && terminal {
+		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: "15:04:05.000"}
+	}
+	return zerolog.New(zerolog.SyncWriter(w)).Level(o.logLevel).Hook(zerolog.HookFunc(stamp))
+}
+
+// stamp adds the time. It stands for zerolog's own timestamp, whose format is a
+// global of the whole program.
+func stamp(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str(zerolog.TimestampFieldName, time.Now().Format(logTime))
+}
+
+// debugHandler logs all that libraries say, whatever level they find fit, at
+// debug level.
+type debugHandler struct{ slog.Handler }
+
+func newDebugHandler(log zerolog.Logger) debugHandler {
+	return debugHandler{zerolog.NewSlogHandler(log)}
+}
+
+func (h debugHandler) Enabled(ctx context.Context, _ slog.Level) bool {
+	return h.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (h debugHandler) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	r.Time = time.Time{} // stamp adds it
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h debugHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return debugHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h debugHandler) WithGroup(name string) slog.Handler {
+	return debugHandler{h.Handler.WithGroup(name)}
+}

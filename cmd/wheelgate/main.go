@@ -1,0 +1,98 @@
+// Command wheelgate runs a WebSocket gateway whose sessions expire by a timing
+// wheel. This package owns the process: settings, listeners, signals, exit codes;
+// what happens to a session is in package gateway.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v3"
+)
+
+// Exit codes; that of a second signal is 128 and its number.
+const (
+	exitDone    = 0 // a drain that ended, help, version, config
+	exitFailure = 1 // the system said no: a port taken, a certificate unreadable
+	exitUsage   = 2 // a bad flag, value or variable
+)
+
+// exitCode is an error that has been reported already.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+func main() {
+	os.Exit(run(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is the whole program: it returns the exit code, and before that only when
+// all it started has ended, unless a second signal asks for less. The end of ctx
+// is like a first SIGTERM. Logs and the one line of an error go to stderr.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	err := newCommand(environ, stdout, stderr).Run(ctx, args)
+	code, usage := exitCode(0), usageError("")
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(stderr, "wheelgate:", err)
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+const (
+	usageText = `wheelgate [settings]            serve until SIGTERM or SIGINT, then drain
+wheelgate [settings] config     print the effective settings and their sources`
+	description = `Every setting is a flag, a variable and a line of the .env file. Flags win over
+variables, variables over the file, the file over the defaults. An empty value is
+an error, except where it means "none". Unknown WHEELGATE_ variables are errors.`
+)
+
+// newCommand describes the command line. cli prints help and the version; it
+// neither prints errors nor exits, and it reads no variable: resolve does.
+func newCommand(environ []string, stdout, stderr io.Writer) *cli.Command {
+	flags := newFlags()
+	action := func(do func(context.Context, *resolved) error) cli.ActionFunc {
+		return func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Args().Present() {
+				return usagef("unexpected argument %s: see wheelgate --help", quote(cmd.Args().First()))
+			}
+			r, err := resolve(flagTexts(flags), environ)
+			if err != nil {
+				return err
+			}
+			return do(ctx, r)
+		}
+	}
+	return &cli.Command{
+		Name:            "wheelgate",
+		Usage:           "a WebSocket gateway whose sessions expire by a timing wheel",
+		UsageText:       usageText,
+		Description:     description,
+		Version:         buildVersion(),
+		Flags:           flags,
+		HideHelpCommand: true,
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		OnUsageError:    onUsageError,
+		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
+		Action: action(func(ctx context.Context, r *resolved) error {
+			return serveUntilSignal(ctx, &r.options, newLogger(stderr, &r.options))
+		}),
+		Commands: []*cli.Command{{
+			Name:            "config",
+			Usage:           "print the effective settings and their sources",
+			HideHelpCommand: true,
+			OnUsageError:    onUsageError,
+			Action:          action(func(_ context.Context, r *resolved) error { return r.writeConfig(stdout) }),
+		}},
+	}
+}

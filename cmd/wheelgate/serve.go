@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/gateway/api"
+)
+
+// serveUntilSignal serves until the first SIGTERM or SIGINT, or the end of ctx, and
+// returns after the drain. A second signal makes it return exitCode 128+signal at
+// once, with everything still running: the caller exits.
+func serveUntilSignal(ctx context.Context, o *options, log zerolog.Logger) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, o, log) }()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case got := <-signals:
+			if ctx.Err() != nil {
+				log.Warn().Stringer("signal", got).Msg("Second signal, ending at once")
+				number, _ := got.(syscall.Signal)
+				return exitCode(128 + int(number))
+			}
+			log.Info().Stringer("signal", got).Msg("Stopping; a second signal ends at once")
+			stop()
+		}
+	}
+}
+
+// serve opens the listeners, runs the gateway until ctx ends or a listener fails,
+// drains, and closes the listeners after that: who comes during the drain is told
+// so. Nothing it started is left when it returns.
+func serve(ctx context.Context, o *options, log zerolog.Logger) error {
+	s, err := open(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer s.closeListeners()
+	if err := limitSessions(o, openFiles(), log); err != nil {
+		return err
+	}
+	limitMemory(log)
+	o.gateway.Logger = log
+	g, err := gateway.New(o.gateway)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, g, o)
+}
+
+// listeners are the two addresses, and the certificate of the public one.
+type listeners struct {
+	public, admin net.Listener
+	certificate   *certificate // nil: no TLS
+	log           zerolog.Logger
+}
+
+// open reads the certificate and takes both addresses, or neither.
+func open(ctx context.Context, o *options, log zerolog.Logger) (*listeners, error) {
+	s := &listeners{log: log}
+	var err error
+	if o.tlsCert != "" {
+		if s.certificate, err = loadCertificate(o.tlsCert, o.tlsKey, log); err != nil {
+			return nil, err
+		}
+	}
+	var config net.ListenConfig
+	if s.public, err = config.Listen(ctx, "tcp", o.listen); err != nil {
+		return nil, listenFault("listen", o.listen, err)
+	}
+	if s.admin, err = config.Listen(ctx, "tcp", o.adminListen); err != nil {
+		_ = s.public.Close()
+		return nil, listenFault("admin-listen", o.adminListen, err)
+	}
+	return s, nil
+}
+
+// listenFault says why addr cannot be had, once.
+func listenFault(setting, addr string, err error) error {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err
+	}
+	return fmt.Errorf("%s: cannot listen on %q: %w", setting, addr, err)
+}
+
+// closeListeners may find them closed by their servers; so be it.
+func (s *listeners) closeListeners() {
+	_ = s.public.Close()
+	_ = s.admin.Close()
+}
+
+// run serves g on both listeners until ctx ends or one fails.
+func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	public, admin := s.publicServer(g, o), s.adminServer(g, o)
+
+	var drained sync.WaitGroup
+	faults := make(chan error, 3) // as many as there are senders
+	drained.Go(func() {
+		faults <- g.Run(ctx)
+		stop() // in case it never began
+	})
+	awaitReady(ctx, g) // so that nobody is refused for coming early
+
+	var serving sync.WaitGroup
+	accept := func(name string, serve func() error) {
+		serving.Go(func() {
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+				faults <- fmt.Errorf("%s: %w", name, err)
+				stop()
+			}
+		})
+	}
+	accept("listen", func() error { return s.servePublic(public) })
+	accept("admin-listen", func() error { return admin.Serve(s.admin) })
+	s.log.Info().Stringer("addr", s.public.Addr()).Stringer("admin", s.admin.Addr()).
+		Bool("tls", s.certificate != nil).Str("version", metricsVersion()).Msg("listening")
+
+	drained.Wait()
+	shutDown(public, admin)
+	serving.Wait()
+	close(faults)
+	var all []error
+	for fault := range faults {
+		all = append(all, fault)
+	}
+	return errors.Join(all...)
+}
+
+func (s *listeners) servePublic(server *http.Server) error {
+	if s.certificate != nil {
+		return server.ServeTLS(s.public, "", "")
+	}
+	return server.Serve(s.public)
+}
+
+// awaitReady returns when g accepts sessions, which it does right after Run began.
+func awaitReady(ctx context.Context, g *gateway.Gateway) {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for !g.Ready() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// shutDown ends servers that have no session left: answers on their way have a
+// second, with a context of their own since the program's has ended.
+func shutDown(servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, server := range servers {
+		all.Go(func() {
+			if server.Shutdown(ctx) != nil {
+				_ = server.Close()
+			}
+		})
+	}
+	all.Wait()
+}
+
+// publicServer serves the clients. All of its timeouts are the handshake's: they
+// end when a connection becomes a session.
+func (s *listeners) publicServer(g *gateway.Gateway, o *options) *http.Server {
+	server := s.server(publicHandler(g, o.echo))
+	server.MaxHeaderBytes = 4096 // net/http adds 4096: the header limit is 8 KiB
+	server.ReadHeaderTimeout = o.gateway.HandshakeTimeout
+	server.ReadTimeout = o.gateway.HandshakeTimeout
+	server.WriteTimeout = o.gateway.HandshakeTimeout
+	server.IdleTimeout = o.gateway.HandshakeTimeout
+	if s.certificate != nil {
+		server.TLSConfig = s.certificate.config()
+	}
+	return server
+}
+
+// adminServer serves operators and their programs.
+func (s *listeners) adminServer(g *gateway.Gateway, o *options) *http.Server {
+	server := s.server(api.New(api.Options{Gateway: g, Token: o.adminToken, Version: metricsVersion()}))
+	server.MaxHeaderBytes = 12 << 10 // and 4 KiB more: 16 KiB
+	server.ReadHeaderTimeout = 5 * time.Second
+	server.ReadTimeout = 30 * time.Second
+	server.WriteTimeout = time.Minute
+	server.IdleTimeout = 2 * time.Minute // longer than between two scrapes
+	return server
+}
+
+// server is what both have in common. HTTP/2 has no upgrade that we know.
+func (s *listeners) server(handler http.Handler) *http.Server {
+	server := &http.Server{
+		Handler:                      handler,
+		Protocols:                    new(http.Protocols),
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is a 404 like the rest
+		ErrorLog:                     slog.NewLogLogger(newDebugHandler(s.log), slog.LevelDebug),
+	}
+	server.Protocols.SetHTTP1(true)
+	return server
+}
+
+// publicHandler serves /ws, /echo if asked for, and nothing else. It is no
+// ServeMux, which would redirect /./ws.
+func publicHandler(g *gateway.Gateway, echo bool) http.Handler {
+	echoing := g.Echo()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/ws":
+			g.ServeHTTP(w, r)
+		case r.URL.Path == "/echo" && echo:
+			echoing.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}

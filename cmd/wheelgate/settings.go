@@ -1,0 +1,238 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/wheel"
+)
+
+// options is what the settings say, read and checked.
+type options struct {
+	gateway gateway.Config
+
+	listen, adminListen        string
+	adminToken, adminTokenFile string
+	tlsCert, tlsKey            string
+	echo                       bool
+	logLevel                   zerolog.Level
+	logFormat                  string
+	envFile                    string // "": none was read
+}
+
+// setting is one row of the table below: everything there is to know about a
+// setting but its value.
+type setting struct {
+	name    string // of the flag, without dashes
+	value   string // the default, in the form set reads
+	group   string // heading in the help
+	meaning string // one line, without a full stop
+	rule
+
+	noFile   bool                    // not read from the .env file
+	secret   bool                    // never printed
+	optional bool                    // may be empty, which means "none"
+	toggle   bool                    // the flag alone means true
+	list     bool                    // a repeated flag adds to it
+	alias    *alias                  // an older variable
+	show     func(o *options) string // the effective value, if not the text
+}
+
+// alias is another program's variable that we read too.
+type alias struct {
+	variable string
+	value    string // the default in the alias's form
+	allowed  string
+	// convert turns the alias's form into the setting's; ok is false if it is bad.
+	convert func(text string) (_ string, ok bool)
+}
+
+// variable is the name of the environment variable, and in the .env file.
+func (s *setting) variable() string { return variableOf(s.name) }
+
+const variablePrefix = "WHEELGATE_"
+
+func variableOf(name string) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// The groups of the help, which sorts them by name.
+const (
+	groupListen   = "Clients"
+	groupAdmin    = "Administration"
+	groupSession  = "Sessions"
+	groupLimit    = "Limits"
+	groupLog      = "Logs"
+	groupSettings = "Settings"
+)
+
+// The longest and shortest of things that gateway.Config leaves open.
+const (
+	maxSessions = 1 << 28 // what gateway.Config takes
+	maxCount    = 1_000_000_000
+	maxSize     = 1 << 30
+	maxTick     = time.Minute
+)
+
+// settings is the one table: flags, variables, .env lines, the help, README's
+// table, .env.example and `wheelgate config` all come from it.
+var settings = []setting{
+	{
+		name: "listen", value: ":8080", group: groupListen,
+		meaning: "where clients connect (`/ws`)",
+		rule:    address(func(o *options) *string { return &o.listen }),
+	},
+	{
+		name: "tls-cert", group: groupListen, optional: true,
+		meaning: "PEM file with the certificate chain; set it and clients connect by wss; a renewed file is picked up by itself",
+		rule:    path(func(o *options) *string { return &o.tlsCert }),
+	},
+	{
+		name: "tls-key", group: groupListen, optional: true,
+		meaning: "PEM file with the certificate's private key",
+		rule:    path(func(o *options) *string { return &o.tlsKey }),
+	},
+	{
+		name: "allow-origin", group: groupListen, optional: true, list: true,
+		meaning: "origins whose pages may connect, separated by commas; none is the request's own host, `*` is any",
+		rule:    origins(func(o *options) *[]string { return &o.gateway.AllowOrigins }),
+	},
+	{
+		name: "echo", value: "false", group: groupListen, toggle: true,
+		meaning: "also serve `/echo`, which sends back what it gets",
+		rule:    boolean(func(o *options) *bool { return &o.echo }),
+	},
+	{
+		name: "admin-listen", value: "127.0.0.1:8081", group: groupAdmin,
+		meaning: "where the API, metrics and health are served; off loopback only with a token",
+		rule:    address(func(o *options) *string { return &o.adminListen }),
+	},
+	{
+		name: "admin-token", group: groupAdmin, optional: true, secret: true,
+		meaning: "bearer token that everything but health asks for; a flag shows in the process list, so rather use a file",
+		rule:    token(func(o *options) *string { return &o.adminToken }),
+	},
+	{
+		name: "admin-token-file", group: groupAdmin, optional: true,
+		meaning: "file with that token",
+		rule:    path(func(o *options) *string { return &o.adminTokenFile }),
+	},
+	{
+		name: "session-timeout", value: "30m", group: groupSession,
+		meaning: "inactivity after which a session is closed",
+		rule:    duration(2*wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.SessionTimeout }),
+		alias:   &sessionTimeoutMinutes,
+	},
+	{
+		name: "tick", value: "0s", group: groupSession,
+		meaning: "precision: a session is closed at most two ticks late; 0s is the smaller of 1s and a twentieth of the timeout",
+		rule:    durationOrZero(wheel.MinTick, maxTick, func(o *options) *time.Duration { return &o.gateway.Tick }),
+		show:    showTick,
+	},
+	{
+		name: "activity", value: "in,out,ping", group: groupSession, list: true,
+		meaning: "what keeps a session: messages in, messages out, the client's pings",
+		rule:    activity(func(o *options) *gateway.Activity { return &o.gateway.Activity }),
+	},
+	{
+		name: "ping-interval", value: "25s", group: groupSession,
+		meaning: "silence after which the client is pinged; 0s is never",
+		rule:    durationOrZero(wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.PingInterval }),
+	},
+	{
+		name: "pong-timeout", value: "10s", group: groupSession,
+		meaning: "how long a ping may stay unanswered",
+		rule:    duration(wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.PongTimeout }),
+	},
+	{
+		name: "close-wait", value: "2s", group: groupSession,
+		meaning: "how long a closed session's client has to hang up by itself",
+		rule:    duration(wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.CloseWait }),
+	},
+	{
+		name: "close-codes", value: "app", group: groupSession,
+		meaning: "codes of close frames: app (4xxx) or rfc (only those of RFC 6455 and IANA)",
+		rule:    closeCodes(func(o *options) *gateway.CloseCodes { return &o.gateway.CloseCodes }),
+	},
+	{
+		name: "idle-reconnect", value: "true", group: groupSession, toggle: true,
+		meaning: "tell clients closed for inactivity that they may come back by themselves (4202, otherwise 4500)",
+		rule:    boolean(func(o *options) *bool { return &o.gateway.IdleReturn }),
+	},
+	{
+		name: "drain-window", value: "30s", group: groupSession,
+		meaning: "time over which SIGTERM or SIGINT spreads the closing of all sessions; 0s is at once",
+		rule:    durationOrZero(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.DrainWindow }),
+	},
+	{
+		name: "handshake-timeout", value: "5s", group: groupLimit,
+		meaning: "how long a client may take to send its request, and to take the answer",
+		rule:    duration(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.HandshakeTimeout }),
+	},
+	{
+		name: "write-timeout", value: "10s", group: groupLimit,
+		meaning: "how long a client may take no byte of what is sent to it",
+		rule:    duration(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.WriteTimeout }),
+	},
+	{
+		name: "outbox-messages", value: "64", group: groupLimit,
+		meaning: "messages that may wait for one client; beyond, it is closed as slow",
+		rule:    count(1, maxCount, func(o *options) *int { return &o.gateway.OutboxMessages }),
+	},
+	{
+		name: "outbox-bytes", value: "256KiB", group: groupLimit,
+		meaning: "bytes that may wait for one client; beyond, it is closed as slow",
+		rule:    size(1<<10, maxSize, func(o *options) *int { return &o.gateway.OutboxBytes }),
+	},
+	{
+		name: "max-message", value: "64KiB", group: groupLimit,
+		meaning: "longest message, in either direction",
+		rule:    size(1, maxSize, func(o *options) *int { return &o.gateway.MaxMessage }),
+	},
+	{
+		name: "max-sessions", value: "0", group: groupLimit,
+		meaning: "most sessions at a time; 0 is what the open-file limit allows",
+		rule:    count(0, maxSessions, func(o *options) *int { return &o.gateway.MaxSessions }),
+		show:    showMaxSessions,
+	},
+	{
+		name: "expiry-rate", value: "100000", group: groupLimit,
+		meaning: "most due sessions looked at in a second; 0 is no limit",
+		rule:    count(0, maxCount, func(o *options) *int { return &o.gateway.ExpiryRate }),
+	},
+	{
+		name: "log-level", value: "info", group: groupLog,
+		meaning: "least level that is logged",
+		rule:    logLevel(func(o *options) *zerolog.Level { return &o.logLevel }),
+	},
+	{
+		name: "log-format", value: "auto", group: groupLog,
+		meaning: "form of the log on stderr: json, console, or auto (console on a terminal)",
+		rule:    oneOf([]string{"auto", "json", "console"}, func(o *options) *string { return &o.logFormat }),
+	},
+	{
+		name: envFile, value: defaultEnvFile, group: groupSettings, optional: true, noFile: true,
+		meaning: "file of variables, read if it exists; one named here has to exist; empty reads none",
+		rule:    path(func(o *options) *string { return &o.envFile }),
+		show:    showEnvFile,
+	},
+}
+
+// The setting that says where others are read from, and its default.
+const (
+	envFile        = "env-file"
+	defaultEnvFile = ".env"
+)
+
+// find returns the row with this name, which must exist.
+func find(name string) *setting {
+	for i := range settings {
+		if settings[i].name == name {
+			return &settings[i]
+		}
+	}
+	panic("no setting " + name)
+}
