@@ -70,7 +70,9 @@ func (s *session) record(e event) {
 func (s *session) Message(op wsconn.Opcode, p []byte) {
 	s.record(event{kind: "message", op: op, payload: string(p)})
 }
-func (s *session) Ping(p []byte)                { s.record(event{kind: "ping", payload: string(p)}) }
+
+func (s *session) Ping(p []byte) { s.record(event{kind: "ping", payload: string(p)}) }
+
 func (s *session) Pong(p []byte)                { s.record(event{kind: "pong", payload: string(p)}) }
 func (s *session) Violation(v wsconn.Violation) { s.record(event{kind: "violation", v: v}) }
 func (s *session) PeerClosed(code uint16, reason string) {
