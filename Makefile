@@ -1,0 +1,39 @@
+# Each target is one command a person would type; `make help` lists them.
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Without cli's template engine the linker drops code that is never called.
+TAGS     := urfave_cli_no_template
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check fuzz bench generate
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ./wheelgate
+	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o wheelgate ./cmd/wheelgate
+
+run: build ## build and start wheelgate; its settings come from the environment and .env
+	./wheelgate
+
+test: ## all tests under the race detector, then those too large for it
+	$(GO) test -race -tags $(TAGS) -timeout 10m ./...
+	$(GO) test -tags $(TAGS) -timeout 10m -count 1 ./bench
+
+check: ## format, vet (also for darwin), staticcheck
+	@files=$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .); test -z "$$files" || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
+	$(GO) vet -tags $(TAGS) ./...
+	GOOS=darwin $(GO) vet -tags $(TAGS) ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags $(TAGS) ./...
+
+fuzz: ## run each fuzz target for FUZZTIME
+	$(GO) test -run '^$$' -fuzz FuzzWheel -fuzztime $(FUZZTIME) ./wheel
+	$(GO) test -run '^$$' -fuzz FuzzGuard -fuzztime $(FUZZTIME) ./gateway/wsconn
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -count 1 -timeout 30m ./bench
+
+generate: ## rewrite the settings table of README.md and .env.example
+	$(GO) test ./cmd/wheelgate -run TestSettingsDocs -update
