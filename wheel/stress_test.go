@@ -79,7 +79,7 @@ func stress(w *wheel.Wheel[session], n int, duration time.Duration) (kept []stre
 // the next, as steps pass much faster than they do on the clock: nothing may be
 // forgotten in a slot that was just passed, and no cohort counted as armed that is gone.
 func TestAddWhileStepsAreServed(t *testing.T) {
-	const rounds, adders, each = 300, 2, 200
+	const rounds, adders, each = 150, 2, 200
 	w := newWheel(t, wheel.Config[session]{})
 	for round := range rounds {
 		var adding, arming sync.WaitGroup
