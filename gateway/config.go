@@ -32,7 +32,8 @@ type Config struct {
 	PongTimeout time.Duration
 	// WriteTimeout ends a session whose peer takes no byte for so long.
 	WriteTimeout time.Duration
-	// CloseWait is how long a closed session's peer has to hang up by itself.
+	// CloseWait is how long a closed session's peer has to take what still waits
+	// for it, and to hang up by itself.
 	CloseWait time.Duration
 	// HandshakeTimeout bounds a request's header and the answer to it.
 	HandshakeTimeout time.Duration

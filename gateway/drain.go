@@ -16,7 +16,7 @@ func drainDelay() string { return fmt.Sprintf("delay=%d", randomByte()%5+1) }
 // sessions must be refused already (g.draining).
 func (g *Gateway) drain() {
 	sessions := g.hub.all()
-	g.log.Info().Int("total_connections", len(sessions)).Dur("window", g.cfg.DrainWindow).Msg("Draining")
+	g.log.Info().Int("total_connections", len(sessions)).Float64("window_seconds", g.cfg.DrainWindow.Seconds()).Msg("Draining")
 	slices.SortFunc(sessions, func(a, b *Session) int { return cmp.Compare(a.lastActive(), b.lastActive()) })
 	start := time.Now()
 	for i, s := range sessions {
@@ -43,7 +43,7 @@ func (g *Gateway) drain() {
 		g.goneWithin(g.cfg.HandshakeTimeout)
 	}
 	g.transport.Wait()
-	g.log.Info().Dur("took", time.Since(start)).Msg("Drained")
+	g.log.Info().Float64("took_seconds", time.Since(start).Seconds()).Msg("Drained")
 }
 
 // goneWithin waits until no session is left, at most for d.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
@@ -42,8 +43,12 @@ func (in inbound) Ping(payload []byte) {
 	}
 }
 
-// Pong implements wsconn.Handler. A pong is a sign of life, never of activity.
-func (in inbound) Pong([]byte) { in.hear(0) }
+// Heard implements wsconn.Handler: bytes are a sign of life, also those of a
+// message that takes long to arrive, and of a pong.
+func (in inbound) Heard() { in.hear(0) }
+
+// Pong implements wsconn.Handler. A pong is never activity.
+func (in inbound) Pong([]byte) {}
 
 // hear stamps the session: the peer lives, and was active if kind is declared to be.
 func (s *Session) hear(kind Activity) {
@@ -91,6 +96,7 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 	s := &Session{
 		g:           g,
 		conn:        conn,
+		key:         g.hub.newKey(),
 		opened:      g.wheel.Now(),
 		connectedAt: time.Now(),
 		phase:       randomByte(),
@@ -101,8 +107,9 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 	for _, stamp := range []*wheel.Stamp{&s.both, &s.heardOnly, &s.activeOnly} {
 		g.wheel.Touch(stamp)
 	}
-	g.hub.insert(s)
+	// The wheel first: whoever finds the session may reschedule it.
 	g.wheel.Add(&s.entry, s, s.key.slot)
+	g.hub.insert(s)
 	g.metrics.opened.Inc()
 	g.logOpened(s)
 	if g.draining.Load() {
@@ -110,7 +117,19 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 		s.close(ReasonDrain, drainDelay())
 	}
 	if g.cfg.Hooks.Open != nil {
-		g.cfg.Hooks.Open(s)
+		g.callOpen(s)
 	}
 	return s
+}
+
+// callOpen keeps a panic from costing the session its end: without a Handler the
+// transport could not report it.
+func (g *Gateway) callOpen(s *Session) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.logPanic(v, debug.Stack())
+			s.close(ReasonInternal, "")
+		}
+	}()
+	g.cfg.Hooks.Open(s)
 }

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,6 +159,25 @@ func TestUnansweredPingCloses(t *testing.T) {
 		pinged := <-c.pings
 		if wait := c.at.Sub(pinged); wait < 10*time.Second || wait > 12*time.Second {
 			t.Errorf("closed %v after the ping; want 10 s to 12 s", wait)
+		}
+	})
+}
+
+// TestSlowUpload: a peer in the middle of a long frame cannot answer a ping; its
+// bytes are sign enough.
+func TestSlowUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, nil)
+		conn := f.rawDial("/ws")
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		s := f.one()
+		_, _ = conn.Write([]byte{0x82, 0xfe, 0x10, 0, 0, 0, 0, 0})
+		for range 60 {
+			time.Sleep(5 * time.Second)
+			_, _ = conn.Write([]byte("some"))
+		}
+		if r := s.Reason(); r != gateway.ReasonNone {
+			t.Errorf("closed as %v", r)
 		}
 	})
 }

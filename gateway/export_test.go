@@ -32,7 +32,8 @@ func (g *Gateway) Check() error {
 	return nil
 }
 
-// Touch, Find and Decide are the hot paths, for allocation tests.
+// TouchIn is what a message costs in stamps, for allocation tests.
 func (s *Session) TouchIn() { s.hear(ActivityIn) }
 
+// Decide is what the wheel asks of a session.
 func (s *Session) Decide() { s.facts().next() }

@@ -50,9 +50,7 @@ func New(cfg Config) (*Gateway, error) {
 		OutboxBytes:      cfg.OutboxBytes,
 		WriteTimeout:     cfg.WriteTimeout,
 		HandshakeTimeout: cfg.HandshakeTimeout,
-		OnPanic: func(value any, stack []byte) {
-			g.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("Session handler panicked")
-		},
+		OnPanic:          g.logPanic,
 	})
 	g.hub.limit = int64(cfg.MaxSessions)
 	if g.hub.node = cfg.Node; g.hub.node == 0 {
@@ -67,15 +65,15 @@ func New(cfg Config) (*Gateway, error) {
 }
 
 // Run accepts sessions until ctx ends, then drains and returns when the last
-// session has gone: after Config.DrainWindow, CloseWait and two ticks at the
-// most. It may be called once.
+// session has gone: after Config.DrainWindow, CloseWait and two ticks, and if an
+// upgrade hangs HandshakeTimeout, at the most. It may be called once.
 func (g *Gateway) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
 		return errors.New("gateway: Run was called before")
 	}
 	g.wheel.Start()
 	g.started.Store(true)
-	g.log.Info().Dur("tick", g.cfg.EffectiveTick()).
+	g.log.Info().Float64("tick_seconds", g.cfg.EffectiveTick().Seconds()).
 		Msgf("Started session expiry with %.1f minute timeout", g.cfg.SessionTimeout.Minutes())
 	reporting, stopReport := context.WithCancel(context.WithoutCancel(ctx))
 	var reporter sync.WaitGroup

@@ -92,24 +92,31 @@ func (h *hub) reserve() bool {
 // release gives back a place whose session never came.
 func (h *hub) release() { h.places.Add(-1) }
 
-// insert gives s its key and makes it findable.
-func (h *hub) insert(s *Session) {
-	s.key.node = h.node
-	_, _ = rand.Read(s.key.random[:]) // never fails (crypto/rand)
+// newKey draws an id whose slot is taken and empty: nobody finds a session
+// that is still being made.
+func (h *hub) newKey() sessionKey {
 	n := h.turn.Add(1) % hubShards
 	shard := &h.shards[n]
 	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	var index uint32
+	index := uint32(len(shard.slots))
 	if last := len(shard.free) - 1; last >= 0 {
 		index = shard.free[last]
 		shard.free = shard.free[:last]
-		shard.slots[index] = s
 	} else {
-		index = uint32(len(shard.slots))
-		shard.slots = append(shard.slots, s)
+		shard.slots = append(shard.slots, nil)
 	}
-	s.key.slot = index*hubShards + n
+	shard.mu.Unlock()
+	k := sessionKey{node: h.node, slot: index*hubShards + n}
+	_, _ = rand.Read(k.random[:]) // never fails (crypto/rand)
+	return k
+}
+
+// insert makes s findable by its key.
+func (h *hub) insert(s *Session) {
+	shard, index := &h.shards[s.key.slot%hubShards], s.key.slot/hubShards
+	shard.mu.Lock()
+	shard.slots[index] = s
+	shard.mu.Unlock()
 	h.count.Add(1)
 }
 

@@ -25,6 +25,11 @@ func (g *Gateway) sampled() zerolog.Logger {
 	return g.log.Sample(&zerolog.BurstSampler{Burst: linesPerSecond, Period: time.Second, NextSampler: omitted{g}})
 }
 
+// logPanic reports a panic of a Hook.
+func (g *Gateway) logPanic(value any, stack []byte) {
+	g.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("Session handler panicked")
+}
+
 func (g *Gateway) logOpened(s *Session) {
 	if e := g.openedLog.Info(); e != nil {
 		e.Str("session", s.ID()).Str("remote", s.RemoteAddr()).
@@ -35,7 +40,7 @@ func (g *Gateway) logOpened(s *Session) {
 func (g *Gateway) logClosed(s *Session, r Reason) {
 	if e := g.closedLog.Info(); e != nil {
 		e.Str("session", s.ID()).Str("remote", s.RemoteAddr()).Str("reason", r.String()).
-			Dur("duration", time.Since(s.connectedAt)).Uint64("received", s.received.Load()).Uint64("sent", s.sent.Load()).
+			Float64("duration_seconds", time.Since(s.connectedAt).Seconds()).Uint64("received", s.received.Load()).Uint64("sent", s.sent.Load()).
 			Int64("total_connections", g.hub.count.Load()).Msg("WebSocket disconnected")
 	}
 }

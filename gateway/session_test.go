@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +188,41 @@ func TestPanickingHook(t *testing.T) {
 	if m := <-other.messages; m != "fine" {
 		t.Errorf("received %q", m)
 	}
+}
+
+func TestPanickingOpenHook(t *testing.T) {
+	f := start(t, func(cfg *gateway.Config) {
+		cfg.Hooks.Open = func(*gateway.Session) { panic("hook") }
+	})
+	f.dial("/ws").expectClose(t, 1011, "internal")
+	waitFor(t, "the session to be gone", func() bool { return f.Stats().Sessions == 0 })
+}
+
+// TestEndsWhileOpening disconnects sessions as soon as they can be found.
+func TestEndsWhileOpening(t *testing.T) {
+	f := start(t, nil)
+	done := make(chan struct{})
+	var finders sync.WaitGroup
+	finders.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			sessions, _ := f.Sessions(0, 1000)
+			for _, s := range sessions {
+				_, _ = s.Disconnect(0, "")
+			}
+		}
+	})
+	for range 200 {
+		conn := f.rawDial("/ws")
+		_, _ = io.Copy(io.Discard, conn)
+	}
+	close(done)
+	finders.Wait()
+	waitFor(t, "the sessions to be gone", func() bool { return f.Stats().Sessions == 0 })
 }
 
 func TestHooks(t *testing.T) {

@@ -152,6 +152,9 @@ func TestBroadcast(t *testing.T) {
 func TestProblems(t *testing.T) {
 	s := start(t, "")
 	s.dial()
+	if r := s.do("POST", "/v1/broadcast", form, strings.Repeat("x", 1<<10)); r.StatusCode != 200 {
+		t.Errorf("a message of just the limit: %d %s", r.StatusCode, r.body)
+	}
 	long := strings.Repeat("x", 1<<10+1)
 	none := strings.Repeat("A", 32)
 	for _, c := range []struct {

@@ -18,6 +18,10 @@ import (
 // server holds what the operations work on.
 type server struct{ g *gateway.Gateway }
 
+// bodyLimit is one byte more than the longest message: huma refuses a body that
+// reaches its limit.
+func (s server) bodyLimit() int64 { return int64(s.g.MaxMessage()) + 1 }
+
 // Message is exported, like SessionID, because huma fills no fields of unexported
 // embedded types.
 type Message struct {
@@ -47,7 +51,7 @@ func sentTo(n int) *sendingOutput {
 func (s server) registerSending(a huma.API) {
 	huma.Register(a, huma.Operation{
 		OperationID: "broadcast", Method: http.MethodPost, Path: "/v1/broadcast",
-		Summary: "Send a message to all sessions", MaxBodyBytes: int64(s.g.MaxMessage()),
+		Summary: "Send a message to all sessions", MaxBodyBytes: s.bodyLimit(),
 		Errors: []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge},
 	}, func(_ context.Context, in *Message) (*sendingOutput, error) {
 		n, err := s.g.Broadcast(in.opcode(), in.RawBody)
@@ -58,7 +62,7 @@ func (s server) registerSending(a huma.API) {
 	})
 	huma.Register(a, huma.Operation{
 		OperationID: "send", Method: http.MethodPost, Path: "/v1/sessions/{id}/messages",
-		Summary: "Send a message to one session", MaxBodyBytes: int64(s.g.MaxMessage()),
+		Summary: "Send a message to one session", MaxBodyBytes: s.bodyLimit(),
 		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
 	}, func(_ context.Context, in *struct {
 		SessionID

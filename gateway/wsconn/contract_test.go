@@ -71,10 +71,14 @@ func contractEcho(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		go func() { _, _ = c.Write(clientFrame(fin|opBinary, repeat(n))) }()
 		c.expect(fin|opBinary, repeat(n))
 	}
+	before := s.heard.Load()
 	for _, b := range clientFrame(fin|opText, "bytewise") {
 		c.send([]byte{b})
 	}
 	c.expect(fin|opText, "bytewise")
+	if s.heard.Load() == before {
+		t.Error("nothing was heard of a message that came byte by byte")
+	}
 
 	c.send(clientFrame(fin|opPong, "unasked"))
 	for range 4 + 2 + 5 - 1 {

@@ -138,6 +138,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, w.readErr
 	}
+	w.handler.Heard()
 	if n = w.guard.admit(p[:n]); n == 0 {
 		return 0, errGuarded
 	}

@@ -43,6 +43,8 @@ type event struct {
 
 // session is a Handler that records what it is told and checks the order.
 type session struct {
+	heard atomic.Int64 // calls of Heard
+
 	t      testing.TB
 	conn   wsconn.Conn
 	events chan event
@@ -73,6 +75,7 @@ func (s *session) Message(op wsconn.Opcode, p []byte) {
 
 func (s *session) Ping(p []byte) { s.record(event{kind: "ping", payload: string(p)}) }
 
+func (s *session) Heard()                       { s.heard.Add(1) }
 func (s *session) Pong(p []byte)                { s.record(event{kind: "pong", payload: string(p)}) }
 func (s *session) Violation(v wsconn.Violation) { s.record(event{kind: "violation", v: v}) }
 func (s *session) PeerClosed(code uint16, reason string) {

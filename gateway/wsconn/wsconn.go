@@ -78,6 +78,8 @@ type Conn interface {
 // Handler is told what happens on one connection. Calls never overlap, come in
 // wire order and must not block: other connections may share the caller.
 type Handler interface {
+	// Heard says that bytes came in, whole messages or not; events of theirs follow.
+	Heard()
 	// Message delivers a whole data message; payload is valid during the call only.
 	Message(op Opcode, payload []byte)
 	// Ping delivers a ping; the owner answers it. payload as for Message.
