@@ -53,8 +53,8 @@
 //
 // A timer of the engine, or of package time, for each session: re-arming on
 // every message costs hundreds of times a touch (BenchmarkTouch against
-// BenchmarkEngineRearm), and the engine starts a goroutine per firing. A heap: O(log n) under one lock per
-// message. A goroutine per slot: the storm of one tick becomes a storm of
-// goroutines. Scanning a map of last activities: its cost grows with the sessions
-// that do nothing.
+// BenchmarkEngineRearm), and the engine starts a goroutine per firing. A heap:
+// O(log n) under one lock per message. A goroutine per slot: the storm of one
+// tick becomes a storm of goroutines. Scanning a map of last activities: its cost
+// grows with the sessions that do nothing.
 package wheel

@@ -2,6 +2,8 @@ package wheel_test
 
 import (
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -79,14 +81,15 @@ func stress(w *wheel.Wheel[session], n int, duration time.Duration) (kept []stre
 // the next, as steps pass much faster than they do on the clock: nothing may be
 // forgotten in a slot that was just passed, and no cohort counted as armed that is gone.
 func TestAddWhileStepsAreServed(t *testing.T) {
-	const rounds, adders, each = 150, 2, 200
+	const adders, each = 2, 50
 	w := newWheel(t, wheel.Config[session]{})
-	for round := range rounds {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		var sessions [adders][each]*session
 		var adding, arming sync.WaitGroup
 		for n := range adders {
 			adding.Go(func() {
-				for range each {
-					add(w, time.Duration(rand.IntN(2))*w.Step(), n)
+				for i := range each {
+					sessions[n][i] = add(w, time.Duration(rand.IntN(2))*w.Step(), n)
 				}
 			})
 		}
@@ -94,21 +97,28 @@ func TestAddWhileStepsAreServed(t *testing.T) {
 		arming.Go(func() {
 			for !done.Load() {
 				w.ArmNear()
+				runtime.Gosched()
 			}
 		})
 		arming.Go(func() { adding.Wait(); done.Store(true) })
-		for !done.Load() {
+		for n := 0; !done.Load(); n++ {
 			w.SkipSteps(1)
 			w.Serve()
+			if n%16 == 0 { // or a round would last as long as a time slice
+				runtime.Gosched()
+			}
 		}
 		arming.Wait()
 		w.SkipSteps(4)
 		w.Serve()
-		if st, want := w.Stats(), (round+1)*adders*each; st.Entries != want || st.Queued != want {
+		if st, want := w.Stats(), adders*each; st.Entries != want || st.Queued != want {
 			t.Fatalf("%+v; want all %d queued", st, want)
 		}
 		if err := w.Check(); err != nil {
 			t.Fatal(err)
+		}
+		for _, s := range slices.Concat(sessions[0][:], sessions[1][:]) {
+			w.Cancel(&s.Entry)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (w *Wheel[T]) Steps(d time.Duration) int64 {
 // Touch records activity now: two atomic loads, and one atomic write if the stamp
 // is of an earlier step.
 func (w *Wheel[T]) Touch(s *Stamp) {
-	if now := w.clock.now.Load(); s.step.Load() != now {
+	if now := w.clock.now.Load(); s.step.Load() < now {
 		s.raise(now)
 	}
 }
