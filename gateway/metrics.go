@@ -73,7 +73,7 @@ func (m *metrics) registerGauges(g *Gateway) {
 	gauge("sessions_limit", "Most sessions that may be open; 0 is no limit.", func() float64 { return float64(g.hub.limit) })
 	gauge("wheel_entries", "Deadlines in the expiry wheel.", func() float64 { return float64(g.wheel.Stats().Entries) })
 	gauge("wheel_queued", "Due deadlines waiting for their turn.", func() float64 { return float64(g.wheel.Stats().Queued) })
-	counter("wheel_watchdog_total", "Steps of the wheel its engine did not serve in time.",
+	counter("wheel_watchdog_total", "Timer engines replaced because a step was not served in time.",
 		func() float64 { return float64(g.wheel.Stats().Watchdog) })
 	counter("wheel_panics_total", "Deadlines whose handling panicked.",
 		func() float64 { return float64(g.wheel.Stats().Panics) })
