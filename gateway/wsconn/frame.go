@@ -102,18 +102,22 @@ var encoderUpgrader = gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOpti
 
 func newEncoder() *encoder {
 	e := new(encoder)
-	request := &http.Request{Method: http.MethodGet, Header: http.Header{
+	e.socket = ownSocket(encoderUpgrader, &e.sink, bufio.NewReaderSize(nil, 16))
+	return e
+}
+
+// ownSocket is a gws.Conn with nobody at the other end of its handshake.
+func ownSocket(u *gws.Upgrader, conn net.Conn, br *bufio.Reader) *gws.Conn {
+	socket, err := u.UpgradeFromConn(conn, br, &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Connection":            {"Upgrade"},
 		"Upgrade":               {"websocket"},
 		"Sec-Websocket-Version": {"13"},
 		"Sec-Websocket-Key":     {"AAAAAAAAAAAAAAAAAAAAAA=="},
-	}}
-	socket, err := encoderUpgrader.UpgradeFromConn(&e.sink, bufio.NewReaderSize(nil, 16), request)
+	}})
 	if err != nil {
 		panic(fmt.Sprintf("wsconn: gws refused our own handshake: %v", err))
 	}
-	e.socket = socket
-	return e
+	return socket
 }
 
 func encode(op Opcode, payload []byte) (*Frame, error) {

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/lxzan/gws"
 )
 
 // goroutineConn is a connection of Goroutine: this file sends and closes,
@@ -33,8 +31,7 @@ type goroutineConn struct {
 	early       []byte // read by net/http, not by us; nil when used up
 	readErr     error  // what ended the input, nil while it goes on
 	established bool   // the 101 is written
-	refusal     uint16 // close code that gws chose to send, which is never sent
-	peerClose   *gws.CloseError
+	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.
 	deaf atomic.Bool

@@ -2,11 +2,9 @@ package wsconn
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
-	"runtime/debug"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -23,52 +21,14 @@ var errNot101 = errors.New("wsconn: gws refused the request")
 // read is the reader goroutine: input, its end, what comes after, Closed.
 func (c *goroutineConn) read(socket *gws.Conn) {
 	defer c.finish() // also if a Handler calls runtime.Goexit
-	panicked := !c.guarded(socket.ReadLoop)
+	panicked := !c.transport.cfg.guarded(socket.ReadLoop)
 	c.early = nil
 	if !c.deaf.Load() {
-		if !c.guarded(func() { c.report(panicked) }) {
+		if !c.transport.cfg.guarded(func() { c.verdict.report(c.handler, &c.guard, panicked) }) {
 			c.Abort() // nobody is left to do it
 		}
 	}
 	c.linger()
-}
-
-// report tells the Handler why there is no more input, if it was not the network.
-// What gws objected to comes before what the guard did: it stands earlier in the input.
-func (c *goroutineConn) report(panicked bool) {
-	switch {
-	case panicked:
-		c.handler.Violation(Internal)
-	case c.refusal == 1002:
-		c.handler.Violation(Protocol)
-	case c.refusal == 1007:
-		c.handler.Violation(InvalidUTF8)
-	case c.refusal == 1009:
-		c.handler.Violation(TooBig)
-	case c.peerClose != nil:
-		code := c.peerClose.Code
-		if code == 0 { // gws: an empty payload; it refuses a real 0
-			code = NoStatus
-		}
-		c.handler.PeerClosed(code, string(c.peerClose.Reason))
-	case c.guard.end == stepRefused:
-		c.handler.Violation(c.guard.violation)
-	}
-}
-
-// guarded calls f and reports whether it returned without a panic.
-func (c *goroutineConn) guarded(f func()) (ok bool) {
-	defer func() {
-		if ok {
-			return
-		}
-		value := recover() // nil if it was runtime.Goexit
-		if hook := c.transport.cfg.OnPanic; hook != nil && value != nil {
-			hook(value, debug.Stack())
-		}
-	}()
-	f()
-	return true
 }
 
 // linger drops input until the peer hangs up or the socket is closed. Its
@@ -107,39 +67,42 @@ func (c *goroutineConn) finish() {
 	c.mu.Lock()
 	end := End{Err: c.endErr, Unsent: c.out.discard()}
 	c.mu.Unlock()
-	c.guarded(func() { c.handler.Closed(end) })
+	c.transport.cfg.guarded(func() { c.handler.Closed(end) })
 }
 
 // wire is the connection as gws sees it: input has passed the guard, output is
 // the 101 and then nothing. Without it gws would write its own 400, close
 // codes, and Go's error texts to the client.
-type wire goroutineConn
+type wire struct {
+	c *goroutineConn
+	inert
+}
 
 // Read implements net.Conn: first what net/http had read, then the socket.
 func (w *wire) Read(p []byte) (int, error) {
 	switch {
-	case w.guard.end != stepMore:
+	case w.c.guard.end != stepMore:
 		return 0, errGuarded
-	case w.readErr != nil:
-		return 0, w.readErr
+	case w.c.readErr != nil:
+		return 0, w.c.readErr
 	}
 	var n int
-	if len(w.early) > 0 {
-		n = copy(p, w.early)
-		if w.early = w.early[n:]; len(w.early) == 0 {
-			w.early = nil
+	if len(w.c.early) > 0 {
+		n = copy(p, w.c.early)
+		if w.c.early = w.c.early[n:]; len(w.c.early) == 0 {
+			w.c.early = nil
 		}
 	} else {
-		n, w.readErr = w.conn.Read(p)
+		n, w.c.readErr = w.c.conn.Read(p)
 	}
-	if w.deaf.Load() {
+	if w.c.deaf.Load() {
 		return 0, errDeaf
 	}
 	if n == 0 {
-		return 0, w.readErr
+		return 0, w.c.readErr
 	}
-	w.handler.Heard()
-	if n = w.guard.admit(p[:n]); n == 0 {
+	w.c.handler.Heard()
+	if n = w.c.guard.admit(p[:n]); n == 0 {
 		return 0, errGuarded
 	}
 	return n, nil
@@ -147,74 +110,29 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (w *wire) Write(p []byte) (int, error) {
-	if w.established {
-		// The one thing gws writes is a close frame: its code says what gws met.
-		if len(p) >= 4 && p[0] == finBit|byte(opClose) {
-			w.refusal = binary.BigEndian.Uint16(p[2:])
-		}
-		return len(p), nil
+	if w.c.established {
+		return w.c.verdict.Write(p)
 	}
+	return write101(w.c.conn, p, w.c.transport.cfg.HandshakeTimeout)
+}
+
+// write101 writes gws's answer to a handshake, if it is the one that we expect.
+func write101(conn net.Conn, p []byte, timeout time.Duration) (int, error) {
 	if !bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")) {
 		return 0, errNot101
 	}
-	_ = w.conn.SetWriteDeadline(time.Now().Add(w.transport.cfg.HandshakeTimeout))
-	n, err := w.conn.Write(p)
-	_ = w.conn.SetWriteDeadline(time.Time{})
+	_ = conn.SetWriteDeadline(time.Now().Add(timeout))
+	n, err := conn.Write(p)
+	_ = conn.SetWriteDeadline(time.Time{})
 	return n, err
 }
 
-// Close implements net.Conn; the socket is not gws's to close.
-func (w *wire) Close() error { return nil }
-
 // LocalAddr implements net.Conn.
-func (w *wire) LocalAddr() net.Addr { return w.conn.LocalAddr() }
+func (w *wire) LocalAddr() net.Addr { return w.c.conn.LocalAddr() }
 
 // RemoteAddr implements net.Conn.
-func (w *wire) RemoteAddr() net.Addr { return w.conn.RemoteAddr() }
+func (w *wire) RemoteAddr() net.Addr { return w.c.conn.RemoteAddr() }
 
-// SetDeadline implements net.Conn.
-func (w *wire) SetDeadline(time.Time) error { return nil }
+func (w *wire) reader() (Handler, bool) { return w.c.handler, w.c.deaf.Load() }
 
-// SetReadDeadline implements net.Conn.
-func (w *wire) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn.
-func (w *wire) SetWriteDeadline(time.Time) error { return nil }
-
-// events is gws's handler, shared by all connections. All calls come from ReadLoop.
-type events struct{}
-
-func connOf(socket *gws.Conn) *goroutineConn {
-	return (*goroutineConn)(socket.NetConn().(*wire))
-}
-
-// OnOpen implements gws.Event.
-func (events) OnOpen(*gws.Conn) {}
-
-// OnMessage implements gws.Event.
-func (events) OnMessage(socket *gws.Conn, message *gws.Message) {
-	if c := connOf(socket); !c.deaf.Load() {
-		c.handler.Message(Opcode(message.Opcode), message.Bytes())
-	}
-	_ = message.Close()
-}
-
-// OnPing implements gws.Event.
-func (events) OnPing(socket *gws.Conn, payload []byte) {
-	if c := connOf(socket); !c.deaf.Load() {
-		c.handler.Ping(payload)
-	}
-}
-
-// OnPong implements gws.Event.
-func (events) OnPong(socket *gws.Conn, payload []byte) {
-	if c := connOf(socket); !c.deaf.Load() {
-		c.handler.Pong(payload)
-	}
-}
-
-// OnClose implements gws.Event. It only notes what read reports afterwards,
-// outside of gws.
-func (events) OnClose(socket *gws.Conn, err error) {
-	_ = errors.As(err, &connOf(socket).peerClose)
-}
+func (w *wire) noteClose(err error) { w.c.verdict.noteClose(err) }

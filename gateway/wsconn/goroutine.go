@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -33,18 +34,22 @@ type Goroutine struct {
 // NewGoroutine returns a transport whose connections are bounded by cfg.
 func NewGoroutine(cfg Config) *Goroutine {
 	return &Goroutine{
-		cfg: cfg,
-		upgrader: gws.NewUpgrader(events{}, &gws.ServerOption{
-			// The guard bounds data messages; gws would apply a bound below 125
-			// to control frames too.
-			ReadMaxPayloadSize: max(cfg.MaxMessage, maxControl),
-			ReadBufferSize:     readBuffer,
-			CheckUtf8Enabled:   true,
-			NewSession:         noSession,
-			Logger:             silent{},
-			Recovery:           func(gws.Logger) {}, // reader.loop recovers
-		}),
+		cfg:      cfg,
+		upgrader: newUpgrader(&cfg),
 	}
+}
+
+func newUpgrader(cfg *Config) *gws.Upgrader {
+	return gws.NewUpgrader(events{}, &gws.ServerOption{
+		// The guard bounds data messages; gws would apply a bound below 125 to
+		// control frames too.
+		ReadMaxPayloadSize: max(cfg.MaxMessage, maxControl),
+		ReadBufferSize:     readBuffer,
+		CheckUtf8Enabled:   true,
+		NewSession:         noSession,
+		Logger:             silent{},
+		Recovery:           func(gws.Logger) {}, // Config.guarded recovers
+	})
 }
 
 // Upgrade takes the connection of r over from net/http and answers r with 101
@@ -60,27 +65,33 @@ func NewGoroutine(cfg Config) *Goroutine {
 // can still be answered. If it has, w is spent, the socket is closed and
 // Handler.Closed has been called. A panic of open closes the socket and goes on.
 func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) Handler) error {
-	netConn, buffered, err := http.NewResponseController(w).Hijack()
+	conn, early, err := takeOver(w)
 	if err != nil {
-		return fmt.Errorf("wsconn: taking the connection over: %w", err)
+		return err
 	}
-	c := newGoroutineConn(t, netConn)
-	c.early = takeBuffered(buffered.Reader)
-	_ = netConn.SetDeadline(time.Time{}) // a dead connection shows when the 101 is written
-	setSocketOptions(netConn, t.cfg.WriteTimeout)
+	return t.serve(conn, early, r, open)
+}
 
+// serve is Upgrade for a connection that is taken over already.
+func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
+	c := newGoroutineConn(t, conn)
+	c.early = early
+	setSocketOptions(conn, t.cfg.WriteTimeout)
 	c.openWith(open)
-	socket, err := t.upgrader.UpgradeFromConn((*wire)(c), bufio.NewReaderSize((*wire)(c), readBuffer), r)
+	w := &wire{c: c}
+	socket, err := t.upgrader.UpgradeFromConn(w, bufio.NewReaderSize(w, readBuffer), r)
 	if err != nil {
 		c.readErr = err
 		c.finish()
-		return fmt.Errorf("wsconn: answering the handshake: %w", err)
+		return answerError(err)
 	}
 	c.established = true
 	c.unhold()
 	t.running.Go(func() { c.read(socket) })
 	return nil
 }
+
+func answerError(err error) error { return fmt.Errorf("wsconn: answering the handshake: %w", err) }
 
 // Wait blocks until every connection has ended and its Handler.Closed has
 // returned. It ends none: the owner does, with Abort. No Upgrade may follow it.
@@ -100,14 +111,17 @@ func (c *goroutineConn) openWith(open func(Conn) Handler) {
 	}
 }
 
-// takeBuffered copies what net/http has read beyond the request, nil if
-// nothing: the first frames may share a packet with the request.
-func takeBuffered(r *bufio.Reader) []byte {
-	n := r.Buffered()
-	if n == 0 {
-		return nil
+// takeOver takes the connection from net/http, with what was read of it beyond
+// the request, nil if nothing: the first frames may share a packet with it.
+func takeOver(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("wsconn: taking the connection over: %w", err)
 	}
-	early := make([]byte, n)
-	_, _ = r.Read(early) // one Read gives all that is buffered
-	return early
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early = make([]byte, n)
+		_, _ = buffered.Reader.Read(early) // one Read gives all that is buffered
+	}
+	_ = conn.SetDeadline(time.Time{}) // a dead connection shows when the 101 is written
+	return conn, early, nil
 }

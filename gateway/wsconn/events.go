@@ -1,0 +1,122 @@
+package wsconn
+
+import (
+	"encoding/binary"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/lxzan/gws"
+)
+
+// source is the net.Conn a transport gives to gws: besides its bytes it says
+// whose they are. All calls come from ReadLoop.
+type source interface {
+	// reader is whom events concern, and whether they still matter to it.
+	reader() (h Handler, deaf bool)
+	noteClose(err error)
+}
+
+// events is gws's handler, shared by all connections of all transports.
+type events struct{}
+
+func sourceOf(socket *gws.Conn) source { return socket.NetConn().(source) }
+
+// OnOpen implements gws.Event.
+func (events) OnOpen(*gws.Conn) {}
+
+// OnMessage implements gws.Event.
+func (events) OnMessage(socket *gws.Conn, message *gws.Message) {
+	if h, deaf := sourceOf(socket).reader(); !deaf {
+		h.Message(Opcode(message.Opcode), message.Bytes())
+	}
+	_ = message.Close()
+}
+
+// OnPing implements gws.Event.
+func (events) OnPing(socket *gws.Conn, payload []byte) {
+	if h, deaf := sourceOf(socket).reader(); !deaf {
+		h.Ping(payload)
+	}
+}
+
+// OnPong implements gws.Event.
+func (events) OnPong(socket *gws.Conn, payload []byte) {
+	if h, deaf := sourceOf(socket).reader(); !deaf {
+		h.Pong(payload)
+	}
+}
+
+// OnClose implements gws.Event. It only notes what is reported afterwards,
+// outside of gws.
+func (events) OnClose(socket *gws.Conn, err error) { sourceOf(socket).noteClose(err) }
+
+// verdict is what gws found wrong with the input, or the peer's close frame.
+type verdict struct {
+	refusal   uint16 // close code that gws chose to send, which is never sent
+	peerClose *gws.CloseError
+}
+
+// Write takes the one thing gws writes by itself, a close frame: its code says
+// what gws met. It is swallowed.
+func (v *verdict) Write(p []byte) (int, error) {
+	if len(p) >= 4 && p[0] == finBit|byte(opClose) {
+		v.refusal = binary.BigEndian.Uint16(p[2:])
+	}
+	return len(p), nil
+}
+
+func (v *verdict) noteClose(err error) { _ = errors.As(err, &v.peerClose) }
+
+// report tells h why there is no more input, if it was not the network. What gws
+// objected to comes before what the guard did: it stands earlier in the input.
+func (v *verdict) report(h Handler, g *guard, panicked bool) {
+	switch {
+	case panicked:
+		h.Violation(Internal)
+	case v.refusal == 1002:
+		h.Violation(Protocol)
+	case v.refusal == 1007:
+		h.Violation(InvalidUTF8)
+	case v.refusal == 1009:
+		h.Violation(TooBig)
+	case v.peerClose != nil:
+		code := v.peerClose.Code
+		if code == 0 { // gws: an empty payload; it refuses a real 0
+			code = NoStatus
+		}
+		h.PeerClosed(code, string(v.peerClose.Reason))
+	case g.end == stepRefused:
+		h.Violation(g.violation)
+	}
+}
+
+// guarded calls f and reports whether it returned without a panic.
+func (cfg *Config) guarded(f func()) (ok bool) {
+	defer func() {
+		if ok {
+			return
+		}
+		value := recover() // nil if it was runtime.Goexit
+		if cfg.OnPanic != nil && value != nil {
+			cfg.OnPanic(value, debug.Stack())
+		}
+	}()
+	f()
+	return true
+}
+
+// inert is the part of net.Conn that is not gws's to use.
+type inert struct{}
+
+// Close implements net.Conn.
+func (inert) Close() error { return nil }
+
+// SetDeadline implements net.Conn.
+func (inert) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.Conn.
+func (inert) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.Conn.
+func (inert) SetWriteDeadline(time.Time) error { return nil }
