@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 	"github.com/wheelgate/wheelgate/wheel"
 )
 
@@ -55,6 +56,9 @@ type Config struct {
 	// connect; "*" is any. Empty is the origin of the request's own host only.
 	// Requests without an Origin header, which no browser sends, always may.
 	AllowOrigins []string
+	// Transport is how plain TCP connections are carried: the zero value is the
+	// event loop where there is one. TLS always has a goroutine per connection.
+	Transport wsconn.Kind
 	// CloseCodes chooses the codes of close frames.
 	CloseCodes CloseCodes
 	// IdleReturn says that a client closed for inactivity may come back by itself

@@ -21,7 +21,7 @@ type Gateway struct {
 	log       zerolog.Logger
 	openedLog zerolog.Logger // sampled
 	closedLog zerolog.Logger // sampled
-	transport *wsconn.Goroutine
+	transport wsconn.Transport
 	wheel     *wheel.Wheel[Session]
 	waits     waits
 	pingFrame *wsconn.Frame
@@ -44,7 +44,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Logger, pingFrame: newPing()}
-	g.transport = wsconn.NewGoroutine(wsconn.Config{
+	transport, err := wsconn.New(cfg.Transport, wsconn.Config{
 		MaxMessage:       cfg.MaxMessage,
 		OutboxMessages:   cfg.OutboxMessages,
 		OutboxBytes:      cfg.OutboxBytes,
@@ -52,6 +52,10 @@ func New(cfg Config) (*Gateway, error) {
 		HandshakeTimeout: cfg.HandshakeTimeout,
 		OnPanic:          g.logPanic,
 	})
+	if err != nil {
+		return nil, err
+	}
+	g.transport = transport
 	g.hub.limit = int64(cfg.MaxSessions)
 	if g.hub.node = cfg.Node; g.hub.node == 0 {
 		g.hub.node = randomNode()

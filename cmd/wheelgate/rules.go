@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
 // rule is how the text of a setting is read.
@@ -123,6 +124,14 @@ func logLevel(field func(*options) *zerolog.Level) rule {
 		}
 		l, err := zerolog.ParseLevel(text)
 		return l, err == nil
+	}, field)
+}
+
+// transport is for a way to carry connections.
+func transport(field func(*options) *wsconn.Kind) rule {
+	return reading("name", "auto, loop or goroutine", func(text string) (wsconn.Kind, bool) {
+		kind, err := wsconn.ParseKind(text)
+		return kind, err == nil
 	}, field)
 }
 

@@ -26,6 +26,7 @@ var samples = map[string]struct{ good, bad []string }{
 	"ping-interval":     {[]string{"0", "20ms", "8760h"}, []string{"", "1ms", "8761h", "x"}},
 	"pong-timeout":      {[]string{"20ms", "8760h"}, []string{"", "0s", "8761h"}},
 	"close-wait":        {[]string{"20ms", "8760h"}, []string{"", "0s", "8761h"}},
+	"transport":         {[]string{"auto", "loop", "goroutine"}, []string{"", "Loop", "epoll"}},
 	"close-codes":       {[]string{"app", "rfc"}, []string{"", "RFC", "4000"}},
 	"idle-reconnect":    {[]string{"true", "false"}, []string{"", "on"}},
 	"drain-window":      {[]string{"0", "1ms", "8760h"}, []string{"", "-1s", "8761h"}},

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 	"github.com/wheelgate/wheelgate/wheel"
 )
 
@@ -104,6 +105,11 @@ var settings = []setting{
 		name: "echo", value: "false", group: groupListen, toggle: true,
 		meaning: "also serve `/echo`, which sends back what it gets",
 		rule:    boolean(func(o *options) *bool { return &o.echo }),
+	},
+	{
+		name: "transport", value: "auto", group: groupListen,
+		meaning: "how connections are carried: loop (event loops, no goroutine for an idle session; Linux, not TLS), goroutine, or auto (loop where it can)",
+		rule:    transport(func(o *options) *wsconn.Kind { return &o.gateway.Transport }),
 	},
 	{
 		name: "admin-listen", value: "127.0.0.1:8081", group: groupAdmin,

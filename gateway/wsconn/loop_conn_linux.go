@@ -1,0 +1,251 @@
+package wsconn
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// loopConn is a connection of Loop. An idle one is this and its descriptor.
+//
+// Lock order: mu, then loop.mu. Under mu nothing blocks and no Handler is called.
+type loopConn struct {
+	// Static after serve.
+	loop    *loop
+	handler Handler
+	remote  net.Addr
+
+	// Owned by the loop; by serve before it has joined.
+	guard   guard
+	partial partial
+	slot    int32 // in the loop's table; -1 when in none
+	hungUp  bool  // the peer's direction has ended, ours has still to
+
+	// deaf is set when input no longer matters: after a close or a loss.
+	deaf atomic.Bool
+
+	mu sync.Mutex
+	// Guarded by mu; fd is changed by the loop only, which reads it without.
+	fd           int // -1 when released
+	out          outbox
+	early        []byte // what net/http had read, until the loop has taken it
+	joining      bool   // the 101 is not out yet: queue, do not write
+	attending    bool   // posted to the loop and not looked at yet
+	closing      bool   // a close frame is queued or written: accept no more
+	closeWritten bool   // and it is written
+	lost         bool   // to be released
+	endErr       error  // for End.Err, once ended
+	ended        bool
+}
+
+func newLoopConn(l *loop, fd int, remote net.Addr) *loopConn {
+	return &loopConn{loop: l, fd: fd, remote: remote, slot: -1, joining: true, guard: guard{maxMessage: l.t.cfg.MaxMessage}}
+}
+
+// openWith calls open; a panic must not leave the socket, which net/http has
+// given away, open.
+func (c *loopConn) openWith(open func(Conn) Handler) {
+	defer func() {
+		if c.handler == nil {
+			c.Abort()
+			_ = unix.Close(c.fd)
+			c.loop.t.conns.Done()
+		}
+	}()
+	c.handler = open(c)
+	if c.handler == nil {
+		panic(errors.New("wsconn: open returned no Handler"))
+	}
+}
+
+// join hands c to its loop: the 101 is out.
+func (c *loopConn) join(early []byte) {
+	c.mu.Lock()
+	c.joining = false
+	c.early = early
+	c.attendLocked()
+	c.mu.Unlock()
+}
+
+// RemoteAddr implements Conn.
+func (c *loopConn) RemoteAddr() net.Addr { return c.remote }
+
+// Send implements Conn. It allocates nothing when the socket takes all of f.
+func (c *loopConn) Send(f *Frame) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.lost || c.ended {
+		return ErrClosed
+	}
+	if !c.out.admits(f, &c.loop.t.cfg) {
+		return ErrFull
+	}
+	if _, err := c.putLocked(f); err != nil {
+		c.loseLocked(err)
+		return ErrClosed
+	}
+	return nil
+}
+
+// Close implements Conn.
+func (c *loopConn) Close(code uint16, reason string) { c.close(code, reason, false) }
+
+// CloseNow implements Conn.
+func (c *loopConn) CloseNow(code uint16, reason string) { c.close(code, reason, true) }
+
+func (c *loopConn) close(code uint16, reason string, now bool) {
+	f := closeFrame(code, reason)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.lost || c.ended {
+		return
+	}
+	c.closing = true
+	c.deaf.Store(true)
+	if now {
+		c.out.drop()
+	}
+	written, err := c.putLocked(f)
+	switch {
+	case err != nil:
+		c.loseLocked(err)
+	case written:
+		c.farewellLocked()
+	}
+}
+
+// Abort implements Conn.
+func (c *loopConn) Abort() { c.lose(nil) }
+
+// farewellLocked ends our direction: the close frame is written.
+func (c *loopConn) farewellLocked() {
+	c.closeWritten = true
+	_ = unix.Shutdown(c.fd, unix.SHUT_WR) // errors show when reading
+}
+
+// putLocked writes f if nothing is before it, and queues what is left of it. It
+// reports whether f is written wholly. After an error f counts as not accepted.
+func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
+	n, idle := 0, c.out.empty()
+	if idle && !c.joining {
+		if n, err = writeNow(c.fd, f.wire); err != nil {
+			return false, err
+		}
+		if n == len(f.wire) {
+			return true, nil
+		}
+	}
+	c.out.push(f, n)
+	if idle {
+		c.attendLocked()
+	}
+	return false, nil
+}
+
+// writeOn goes on with the outbox. It reports whether the peer took anything and
+// whether the outbox is empty now; buf is for gathering small frames.
+func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.lost {
+		chunk := c.out.claim(buf)
+		if chunk == nil {
+			break
+		}
+		n, err := writeNow(c.fd, chunk)
+		c.out.wrote(n)
+		progress = progress || n > 0
+		if err != nil || n < len(chunk) {
+			return progress, false, err
+		}
+	}
+	if c.closing && !c.closeWritten && !c.lost {
+		c.farewellLocked()
+	}
+	return progress, true, nil
+}
+
+// writeNow writes what the socket takes without waiting.
+func writeNow(fd int, p []byte) (int, error) {
+	for {
+		n, err := unix.Write(fd, p)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		case !errors.Is(err, unix.EINTR):
+			return 0, os.NewSyscallError("write", err)
+		}
+	}
+}
+
+// hasFarewell reports whether a close frame still waits to be written.
+func (c *loopConn) hasFarewell() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing && !c.closeWritten && !c.lost
+}
+
+// end makes err what ended the connection if nothing did before.
+func (c *loopConn) end(err error) {
+	c.mu.Lock()
+	c.endLocked(err)
+	c.mu.Unlock()
+}
+
+func (c *loopConn) endLocked(err error) {
+	if !c.ended {
+		c.ended, c.endErr = true, err
+	}
+}
+
+// lose has the loop release c, for err unless it had ended before.
+func (c *loopConn) lose(err error) {
+	c.mu.Lock()
+	c.loseLocked(err)
+	c.mu.Unlock()
+}
+
+func (c *loopConn) loseLocked(err error) {
+	c.endLocked(err)
+	if c.lost || c.fd < 0 {
+		return
+	}
+	c.lost = true
+	c.deaf.Store(true)
+	if !c.closeWritten { // or its frame might be destroyed on its way
+		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	if c.joining {
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR) // wakes the writer of the 101
+	}
+	c.attendLocked()
+}
+
+// attendLocked has the loop look at c, once it has joined.
+func (c *loopConn) attendLocked() {
+	if c.joining || c.attending || c.fd < 0 {
+		return
+	}
+	c.attending = true
+	c.loop.post(c)
+}
+
+// release closes the descriptor and calls Closed: c is in no table any more.
+func (c *loopConn) release(err error) {
+	c.deaf.Store(true)
+	c.partial = partial{}
+	c.mu.Lock()
+	c.endLocked(err)
+	_ = unix.Close(c.fd)
+	c.fd = -1
+	end := End{Err: c.endErr, Unsent: c.out.discard()}
+	c.mu.Unlock()
+	c.loop.t.cfg.guarded(func() { c.handler.Closed(end) })
+	c.loop.t.conns.Done()
+}

@@ -1,0 +1,172 @@
+package wsconn
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lxzan/gws"
+	"golang.org/x/sys/unix"
+)
+
+// Loop is the transport without a goroutine or buffer per connection. Each of its
+// loops owns an epoll set and one gws.Conn for good: that conn reads from the loop
+// itself, which hands it the whole messages of one ready connection after
+// another. TLS and whatever else is not plain TCP goes to a Goroutine transport.
+//
+// Goroutines: one per loop, from the first Upgrade until Wait.
+type Loop struct {
+	cfg      Config
+	others   *Goroutine
+	upgrader *gws.Upgrader
+
+	begin   sync.Once
+	err     error   // of begin
+	loops   []*loop // static after begin
+	turn    atomic.Uint32
+	conns   sync.WaitGroup // from open until Closed has returned
+	turning sync.WaitGroup // loops
+}
+
+func newLoop(cfg Config) Transport {
+	return &Loop{cfg: cfg, others: NewGoroutine(cfg), upgrader: newUpgrader(&cfg)}
+}
+
+// Upgrade is as for Goroutine. Handlers of connections of one loop are called by
+// turns on its goroutine: one that blocks holds up the others.
+func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) Handler) error {
+	conn, early, err := takeOver(w)
+	if err != nil {
+		return err
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok || t.start() != nil {
+		return t.others.serve(conn, early, r, open)
+	}
+	return t.serve(tcp, early, r, open)
+}
+
+func (t *Loop) serve(tcp *net.TCPConn, early []byte, r *http.Request, open func(Conn) Handler) error {
+	// Go's poller lets go of the socket when its own descriptor is closed.
+	defer func() { _ = tcp.Close() }()
+	setSocketOptions(tcp, t.cfg.WriteTimeout)
+	fd, err := duplicate(tcp)
+	if err != nil {
+		return err
+	}
+	t.conns.Add(1)
+	c := newLoopConn(t.loops[t.turn.Add(1)%uint32(len(t.loops))], fd, tcp.RemoteAddr())
+	c.openWith(open)
+	if _, err := t.upgrader.UpgradeFromConn(&answering{tcp: tcp, timeout: t.cfg.HandshakeTimeout}, nil, r); err != nil {
+		c.release(err)
+		return answerError(err)
+	}
+	c.join(early)
+	return nil
+}
+
+// start makes the loops when the first connection comes.
+func (t *Loop) start() error {
+	t.begin.Do(func() {
+		for range runtime.GOMAXPROCS(0) {
+			l, err := newEventLoop(t)
+			if err != nil {
+				t.err = err
+				return
+			}
+			t.loops = append(t.loops, l)
+			t.turning.Go(l.run)
+		}
+	})
+	return t.err
+}
+
+// Wait is as for Goroutine.
+func (t *Loop) Wait() {
+	t.others.Wait()
+	t.conns.Wait()
+	t.begin.Do(func() {}) // no loops from now on
+	for _, l := range t.loops {
+		l.stopping.Store(true)
+		l.wake()
+	}
+	t.turning.Wait()
+}
+
+// duplicate returns a descriptor of our own for tcp's socket, non-blocking as it.
+func duplicate(tcp *net.TCPConn) (fd int, err error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	if ctlErr := raw.Control(func(s uintptr) {
+		fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0)
+	}); ctlErr != nil {
+		return -1, ctlErr
+	}
+	return fd, err
+}
+
+// answering is the net.Conn over which gws answers the handshake; the gws.Conn
+// that comes of it is not used.
+type answering struct {
+	inert
+	tcp     *net.TCPConn
+	timeout time.Duration
+}
+
+func (a *answering) Write(p []byte) (int, error) { return write101(a.tcp, p, a.timeout) }
+func (a *answering) Read([]byte) (int, error)    { return 0, net.ErrClosed }
+func (a *answering) LocalAddr() net.Addr         { return a.tcp.LocalAddr() }
+func (a *answering) RemoteAddr() net.Addr        { return a.tcp.RemoteAddr() }
+
+// run is the loop's goroutine: gws's ReadLoop over the loop as its net.Conn, begun
+// anew after a close frame or an error of one connection, which ends it.
+func (l *loop) run() {
+	defer l.close()
+	for !l.stopping.Load() {
+		socket := ownSocket(l.t.upgrader, l, bufio.NewReaderSize(l, readBuffer))
+		panicked := !l.t.cfg.guarded(socket.ReadLoop)
+		l.pieces = l.pieces[:0]
+		l.endTurn(panicked)
+	}
+}
+
+// Read implements net.Conn for gws: the next bytes of whole messages. When gws
+// asks for more than the turn's connection gave, the loop goes on.
+func (l *loop) Read(p []byte) (int, error) {
+	for len(l.pieces) == 0 {
+		l.endTurn(false)
+		if l.stopping.Load() {
+			return 0, net.ErrClosed
+		}
+		l.nextTurn()
+	}
+	n := copy(p, l.pieces[0])
+	if l.pieces[0] = l.pieces[0][n:]; len(l.pieces[0]) == 0 {
+		l.pieces = l.pieces[1:]
+	}
+	return n, nil
+}
+
+// Write implements net.Conn; what gws has to say is only noted.
+func (l *loop) Write(p []byte) (int, error) { return l.verdict.Write(p) }
+
+func (l *loop) noteClose(err error) { l.verdict.noteClose(err) }
+
+func (l *loop) reader() (Handler, bool) {
+	if l.current == nil {
+		return nil, true // gws's own farewell
+	}
+	return l.current.handler, l.current.deaf.Load()
+}
+
+// LocalAddr implements net.Conn.
+func (l *loop) LocalAddr() net.Addr { return nil }
+
+// RemoteAddr implements net.Conn.
+func (l *loop) RemoteAddr() net.Addr { return nil }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package wsconn
+
+func newLoop(Config) Transport { return nil }
