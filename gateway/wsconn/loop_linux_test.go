@@ -1,20 +1,185 @@
 package wsconn_test
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
-func TestLoop(t *testing.T) {
-	newTransport := func(cfg wsconn.Config) transport {
+func newLoop(t testing.TB) func(wsconn.Config) transport {
+	return func(cfg wsconn.Config) transport {
 		tr, err := wsconn.New(wsconn.KindLoop, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return tr
 	}
+}
+
+func TestLoop(t *testing.T) {
 	for _, l := range links {
-		t.Run(l.name, func(t *testing.T) { testContract(t, l, newTransport) })
+		t.Run(l.name, func(t *testing.T) { testContract(t, l, newLoop(t)) })
+	}
+}
+
+// TestIdleLoopSessionsHaveNoGoroutine also finds descriptors that stay behind.
+func TestIdleLoopSessionsHaveNoGoroutine(t *testing.T) {
+	const n = 200
+	descriptors := countDescriptors(t)
+	srv := newServer(t, newLoop(t)(testConfig), links[0], echoing)
+	first, _ := srv.connect() // which starts the loops
+	before := runtime.NumGoroutine()
+	clients := []*client{first}
+	for range n {
+		c, _ := srv.connect(clientFrame(fin|opText, "hello"))
+		c.expect(fin|opText, "hello")
+		clients = append(clients, c)
+	}
+	eventually(t, "net/http to let go of the connections", func() bool { return runtime.NumGoroutine() <= before+5 })
+	for _, c := range clients {
+		_ = c.Close()
+	}
+	srv.stop()
+	eventually(t, "all descriptors to be closed", func() bool { return countDescriptors(t) <= descriptors })
+}
+
+func countDescriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// TestReusedDescriptors ends connections while others come, so that descriptors
+// and slots are reused within one batch of events: nobody may get what was
+// another's. Each client says its own name and must hear that only.
+func TestReusedDescriptors(t *testing.T) {
+	srv := newServer(t, newLoop(t)(testConfig), links[0], echoing)
+	var clients sync.WaitGroup
+	for worker := range 8 {
+		clients.Go(func() {
+			for round := range 60 {
+				name := fmt.Sprintf("client %d, round %d", worker, round)
+				conn := srv.dial()
+				_, _ = io.WriteString(conn, rawHandshake)
+				answer := make([]byte, 4096)
+				n := readUntil(t, conn, answer, "\r\n\r\n")
+				if n != 0 {
+					t.Errorf("%s: got %d bytes before saying anything", name, n)
+				}
+				_, _ = conn.Write(clientFrame(fin|opText, name))
+				want := append([]byte{fin | opText, byte(len(name))}, name...)
+				if _, err := io.ReadFull(conn, answer[:len(want)]); err != nil || string(answer[:len(want)]) != string(want) {
+					t.Errorf("%s: heard %q, %v", name, answer[:len(want)], err)
+				}
+				if rand.IntN(2) == 0 {
+					_ = conn.(*net.TCPConn).SetLinger(0) // a reset
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	clients.Wait()
+}
+
+// readUntil reads up to and including mark and returns how many bytes came after it.
+func readUntil(t *testing.T, conn net.Conn, buf []byte, mark string) (beyond int) {
+	t.Helper()
+	n := 0
+	for {
+		m, err := conn.Read(buf[n:])
+		n += m
+		for i := 0; i+len(mark) <= n; i++ {
+			if string(buf[i:i+len(mark)]) == mark {
+				return n - i - len(mark)
+			}
+		}
+		if err != nil {
+			t.Errorf("before %q: %v", mark, err)
+			return 0
+		}
+	}
+}
+
+// TestLoopChurn is what a bad day looks like: talkers, resets, half messages,
+// garbage, slow readers, all at once. In the end nothing is left.
+func TestLoopChurn(t *testing.T) {
+	cfg := testConfig
+	cfg.WriteTimeout = 200 * time.Millisecond
+	srv := newServer(t, newLoop(t)(cfg), links[0], echoing)
+	behaviours := []func(net.Conn){
+		func(c net.Conn) { _, _ = c.Write(clientFrame(fin|opText, "talk")) },
+		func(c net.Conn) { _, _ = c.Write(clientFrame(opText, "half")); _ = c.(*net.TCPConn).CloseWrite() },
+		func(c net.Conn) { _, _ = c.Write([]byte("garbage")) },
+		func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) },
+		func(c net.Conn) { _, _ = c.Write(clientFrame(fin|opClose, closePayload(1000, ""))) },
+		func(c net.Conn) { // asks for much and reads nothing
+			_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			for range 20 {
+				_, _ = c.Write(clientFrame(fin|opBinary, repeat(60000)))
+			}
+		},
+	}
+	var clients sync.WaitGroup
+	for worker := range 6 {
+		clients.Go(func() {
+			for round := range 20 {
+				conn := srv.dial()
+				_, _ = io.WriteString(conn, rawHandshake)
+				readUntil(t, conn, make([]byte, 4096), "\r\n\r\n")
+				behaviours[(worker+round)%len(behaviours)](conn)
+				_ = conn.Close()
+			}
+		})
+	}
+	clients.Wait()
+	eventually(t, "all sessions to end", func() bool {
+		srv.mu.Lock()
+		defer srv.mu.Unlock()
+		for _, s := range srv.sessions {
+			if !s.closed.Load() {
+				s.conn.Close(1001, "")
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestLoopSendAllocatesNothing when the socket takes the frame.
+func TestLoopSendAllocatesNothing(t *testing.T) {
+	_, s := newServer(t, newLoop(t)(testConfig), links[0], nil).connect()
+	f, err := wsconn.NewFrame(wsconn.Text, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the connection to have joined its loop", func() bool { return s.conn.Send(f) == nil })
+	time.Sleep(10 * time.Millisecond)
+	if n := testing.AllocsPerRun(100, func() {
+		if err := s.conn.Send(f); err != nil && !errors.Is(err, wsconn.ErrFull) {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -244,7 +244,7 @@ type server struct {
 // goroutine of the transport ends.
 func newServer(t testing.TB, tr transport, l link, setup func(*session)) *server {
 	listener, dial := l.listen(t)
-	s := &server{t: t, dial: dial, setup: setup, opened: make(chan *session, 100), upgraded: make(chan error, 100)}
+	s := &server{t: t, dial: dial, setup: setup, opened: make(chan *session, 1000), upgraded: make(chan error, 1000)}
 	httpServer := &http.Server{
 		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.upgraded <- tr.Upgrade(w, r, s.open) }),
 		ErrorLog: log.New(io.Discard, "", 0),

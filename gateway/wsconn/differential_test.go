@@ -1,0 +1,75 @@
+package wsconn
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/lxzan/gws"
+)
+
+// recorder is a gws handler that writes down what it is told.
+type recorder struct{ messages, controls []string }
+
+func (r *recorder) OnOpen(*gws.Conn) {}
+func (r *recorder) OnPing(_ *gws.Conn, p []byte) {
+	r.controls = append(r.controls, fmt.Sprintf("ping %q", p))
+}
+func (r *recorder) OnPong(_ *gws.Conn, p []byte) {
+	r.controls = append(r.controls, fmt.Sprintf("pong %q", p))
+}
+func (r *recorder) OnClose(_ *gws.Conn, err error) {
+	r.controls = append(r.controls, fmt.Sprintf("end %v", err))
+}
+func (r *recorder) OnMessage(_ *gws.Conn, m *gws.Message) {
+	r.messages = append(r.messages, fmt.Sprintf("%d %q", m.Opcode, m.Bytes()))
+	_ = m.Close()
+}
+
+// playback is a net.Conn that gives what it was made of, and swallows.
+type playback struct {
+	inert
+	io.Reader
+}
+
+func (playback) Write(p []byte) (int, error) { return len(p), nil }
+func (playback) LocalAddr() net.Addr         { return nil }
+func (playback) RemoteAddr() net.Addr        { return nil }
+
+// gwsOn runs a stock gws.Conn over input.
+func gwsOn(input []byte) *recorder {
+	r := &recorder{}
+	u := gws.NewUpgrader(r, &gws.ServerOption{
+		ReadMaxPayloadSize: 1 << 10, CheckUtf8Enabled: true, NewSession: noSession, Logger: silent{},
+	})
+	conn := playback{Reader: bytes.NewReader(input)}
+	ownSocket(u, conn, bufio.NewReaderSize(conn, 64)).ReadLoop()
+	return r
+}
+
+// FuzzAgainstGws: what the splitter makes of any input in any cuts gives the same
+// events as stock gws on the input itself, as far as the guard lets it see it:
+// messages in the same order, and controls in theirs.
+func FuzzAgainstGws(f *testing.F) {
+	f.Add(bytes.Join([][]byte{maskedFrame(0x01, "be"), maskedFrame(0x89, "p"), maskedFrame(0x80, "gun"), maskedFrame(0x88, "\x03\xe8")}, nil), []byte{2, 0, 5})
+	f.Add(bytes.Join([][]byte{maskedFrame(0x01, "\xff"), maskedFrame(0x8a, ""), maskedFrame(0x80, "x"), maskedFrame(0x82, "y")}, nil), []byte{1})
+	f.Add(append(maskedFrame(0x02, "unfinished"), maskedFrame(0x88, "\x03")...), []byte{7})
+	f.Add(append(maskedFrame(0x82, "whole"), maskedFrame(0xc2, "rsv")...), []byte{})
+	f.Fuzz(func(t *testing.T, input, cuts []byte) {
+		ours, _, _ := pieces(input, cuts)
+		g := guard{maxMessage: 1 << 10}
+		got, want := gwsOn(ours), gwsOn(input[:g.admit(input)])
+		if !slices.Equal(got.messages, want.messages) {
+			t.Errorf("messages %v; stock gws %v", got.messages, want.messages)
+		}
+		// The last word is how the input ended, which is cut elsewhere.
+		g1, w1 := got.controls[:len(got.controls)-1], want.controls[:len(want.controls)-1]
+		if !slices.Equal(g1, w1) {
+			t.Errorf("controls %v; stock gws %v", g1, w1)
+		}
+	})
+}
