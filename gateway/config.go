@@ -33,6 +33,8 @@ type Config struct {
 	PongTimeout time.Duration
 	// WriteTimeout ends a session whose peer takes no byte for so long.
 	WriteTimeout time.Duration
+	// MessageTimeout is how long a message may take to arrive, from its first byte.
+	MessageTimeout time.Duration
 	// CloseWait is how long a closed session's peer has to take what still waits
 	// for it, and to hang up by itself.
 	CloseWait time.Duration
@@ -44,6 +46,9 @@ type Config struct {
 	OutboxMessages, OutboxBytes int
 	// MaxMessage bounds a message in either direction, in bytes.
 	MaxMessage int
+	// PartialBudget bounds what unfinished messages take in all sessions, in bytes;
+	// 0 is no bound.
+	PartialBudget int
 	// MaxSessions bounds the open sessions; 0 is no bound but the system's.
 	MaxSessions int
 	// ExpiryRate bounds how many due sessions are looked at in a second, so that
@@ -81,11 +86,13 @@ func DefaultConfig() Config {
 		PingInterval:     25 * time.Second,
 		PongTimeout:      10 * time.Second,
 		WriteTimeout:     10 * time.Second,
+		MessageTimeout:   30 * time.Second,
 		CloseWait:        2 * time.Second,
 		HandshakeTimeout: 5 * time.Second,
 		OutboxMessages:   64,
 		OutboxBytes:      256 << 10,
 		MaxMessage:       64 << 10,
+		PartialBudget:    64 << 20,
 		ExpiryRate:       100_000,
 		DrainWindow:      30 * time.Second,
 		IdleReturn:       true,
@@ -122,6 +129,7 @@ func (c *Config) Validate() error {
 	within("PingInterval", c.PingInterval, 0)
 	within("PongTimeout", c.PongTimeout, wheel.MinTick)
 	within("WriteTimeout", c.WriteTimeout, time.Millisecond)
+	within("MessageTimeout", c.MessageTimeout, wheel.MinTick)
 	within("CloseWait", c.CloseWait, wheel.MinTick)
 	within("HandshakeTimeout", c.HandshakeTimeout, time.Millisecond)
 	within("DrainWindow", c.DrainWindow, 0)
@@ -129,6 +137,7 @@ func (c *Config) Validate() error {
 	fault(c.OutboxMessages >= 1, "OutboxMessages", c.OutboxMessages, "at least 1")
 	fault(c.OutboxBytes >= 1<<10, "OutboxBytes", c.OutboxBytes, "at least 1024")
 	fault(c.MaxMessage >= 1 && c.MaxMessage <= 1<<30, "MaxMessage", c.MaxMessage, "from 1 to 1073741824")
+	fault(c.PartialBudget >= 0, "PartialBudget", c.PartialBudget, "at least 0")
 	fault(c.MaxSessions >= 0 && c.MaxSessions <= maxSlots, "MaxSessions", c.MaxSessions, fmt.Sprintf("from 0 to %d", maxSlots))
 	fault(c.ExpiryRate >= 0, "ExpiryRate", c.ExpiryRate, "at least 0")
 	fault(c.CloseCodes == CodesApp || c.CloseCodes == CodesRFC, "CloseCodes", c.CloseCodes, "app or rfc")

@@ -4,10 +4,11 @@ package gateway
 type action uint8
 
 const (
-	actExpire      action = iota // inactive for its timeout
-	actPing                      // nothing heard for a while: ask
-	actPongTimeout               // asked, and nothing heard since
-	actAbort                     // told to close, and still there
+	actExpire         action = iota // inactive for its timeout
+	actPing                         // nothing heard for a while: ask
+	actMessageTimeout               // a message takes too long to arrive
+	actPongTimeout                  // asked, and nothing heard since
+	actAbort                        // told to close, and still there
 )
 
 // never is the instant of what has not happened: before step 0, the first.
@@ -20,9 +21,10 @@ type facts struct {
 	heard  int64 // anything from the peer
 	active int64 // what counts as activity, in either direction
 	pinged int64 // our last ping, or never; answered if heard since
+	begun  int64 // when the unfinished message began, or never
 	closed int64 // when the close frame went out; never: the session is open
 
-	idleWait, pingWait, pongWait, closeWait int64 // pingWait 0: no pings
+	idleWait, messageWait, pingWait, pongWait, closeWait int64 // pingWait 0: no pings
 
 	// phase keeps sessions that connected, or answered, together from being
 	// pinged together: it spreads the first ping over the whole wait and shortens
@@ -37,6 +39,9 @@ func (f facts) next() (deadline int64, do action) {
 		return f.closed + f.closeWait, actAbort
 	}
 	deadline, do = f.active+f.idleWait, actExpire
+	if f.begun != never && f.begun+f.messageWait < deadline {
+		deadline, do = f.begun+f.messageWait, actMessageTimeout
+	}
 	at, act := f.liveness()
 	if f.pingWait != 0 && at < deadline {
 		return at, act

@@ -47,6 +47,16 @@ func (in inbound) Ping(payload []byte) {
 // message that takes long to arrive, and of a pong.
 func (in inbound) Heard() { in.hear(0) }
 
+// Unfinished implements wsconn.Handler: a message may take its time, not all of it.
+func (in inbound) Unfinished(begun bool) {
+	if !begun {
+		in.begun.Store(never)
+		return
+	}
+	in.begun.Store(in.g.wheel.Now())
+	in.g.wheel.Reschedule(&in.entry)
+}
+
 // Pong implements wsconn.Handler. A pong is never activity.
 func (in inbound) Pong([]byte) {}
 
@@ -64,6 +74,7 @@ var violationReasons = [...]Reason{
 	wsconn.InvalidUTF8: ReasonBadUTF8,
 	wsconn.TooBig:      ReasonTooBig,
 	wsconn.Internal:    ReasonInternal,
+	wsconn.OverBudget:  ReasonPartialBudget,
 }
 
 // Violation implements wsconn.Handler.
@@ -104,6 +115,7 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 	}
 	s.timeout.Store(int64(g.cfg.SessionTimeout))
 	s.pinged.Store(never)
+	s.begun.Store(never)
 	for _, stamp := range []*wheel.Stamp{&s.both, &s.heardOnly, &s.activeOnly} {
 		g.wheel.Touch(stamp)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // waits are the configured durations in steps of the wheel.
-type waits struct{ ping, pong, close int64 }
+type waits struct{ message, ping, pong, close int64 }
 
 func (g *Gateway) newWheel() error {
 	w, err := wheel.New(wheel.Config[Session]{
@@ -27,7 +27,7 @@ func (g *Gateway) newWheel() error {
 		return err
 	}
 	g.wheel = w
-	g.waits = waits{pong: w.Steps(g.cfg.PongTimeout), close: w.Steps(g.cfg.CloseWait)}
+	g.waits = waits{message: w.Steps(g.cfg.MessageTimeout), pong: w.Steps(g.cfg.PongTimeout), close: w.Steps(g.cfg.CloseWait)}
 	if g.cfg.PingInterval > 0 {
 		g.waits.ping = w.Steps(g.cfg.PingInterval)
 	}
@@ -49,6 +49,8 @@ func (g *Gateway) due(s *Session) {
 		// If the outbox is full the peer is not reading: the pong wait, or the
 		// write timeout before it, ends the session.
 		_ = s.conn.Send(g.pingFrame)
+	case actMessageTimeout:
+		s.close(ReasonMessageTimeout, "")
 	case actPongTimeout:
 		s.close(ReasonPongTimeout, "")
 	case actExpire:

@@ -167,7 +167,7 @@ func TestUnansweredPingCloses(t *testing.T) {
 // bytes are sign enough.
 func TestSlowUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := start(t, nil)
+		f := start(t, func(cfg *gateway.Config) { cfg.MessageTimeout, cfg.PingInterval = 10*time.Minute, 400*time.Second })
 		conn := f.rawDial("/ws")
 		go func() { _, _ = io.Copy(io.Discard, conn) }()
 		s := f.one()
@@ -178,6 +178,10 @@ func TestSlowUpload(t *testing.T) {
 		}
 		if r := s.Reason(); r != gateway.ReasonNone {
 			t.Errorf("closed as %v", r)
+		}
+		time.Sleep(12 * time.Minute)
+		if r := s.Reason(); r != gateway.ReasonMessageTimeout {
+			t.Errorf("after 17 minutes closed as %v; want message_timeout", r)
 		}
 	})
 }

@@ -48,6 +48,7 @@ func New(cfg Config) (*Gateway, error) {
 		MaxMessage:       cfg.MaxMessage,
 		OutboxMessages:   cfg.OutboxMessages,
 		OutboxBytes:      cfg.OutboxBytes,
+		PartialBudget:    cfg.PartialBudget,
 		WriteTimeout:     cfg.WriteTimeout,
 		HandshakeTimeout: cfg.HandshakeTimeout,
 		OnPanic:          g.logPanic,

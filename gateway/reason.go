@@ -14,6 +14,8 @@ const (
 	ReasonNone Reason = iota
 	ReasonDrain
 	ReasonSlowConsumer
+	ReasonPartialBudget
+	ReasonMessageTimeout
 	ReasonPongTimeout
 	ReasonIdleTimeout
 	ReasonKicked
@@ -66,19 +68,21 @@ type ending struct {
 }
 
 var endings = [reasonCount]ending{
-	ReasonNone:         {token: "open"},
-	ReasonDrain:        {"drain", 4101, 1012},
-	ReasonSlowConsumer: {"slow_consumer", 4102, 1013},
-	ReasonPongTimeout:  {"pong_timeout", 4201, 1001},
-	ReasonIdleTimeout:  {"idle_timeout", 4202, 1001},
-	ReasonKicked:       {"kicked", 4503, 1008},
-	ReasonProtocol:     {"protocol", 4506, 1002},
-	ReasonTooBig:       {"too_big", 1009, 1009},
-	ReasonBadUTF8:      {"bad_utf8", 1007, 1007},
-	ReasonInternal:     {"internal", 1011, 1011},
-	ReasonPeerClosed:   {token: "peer_closed"}, // the peer's own code is echoed
-	ReasonLost:         {token: "lost"},        // nobody is left to tell
-	ReasonShutdown:     {token: "shutdown"},    // the hard end of a drain
+	ReasonNone:           {token: "open"},
+	ReasonDrain:          {"drain", 4101, 1012},
+	ReasonSlowConsumer:   {"slow_consumer", 4102, 1013},
+	ReasonPartialBudget:  {"partial_budget", 4105, 1013},
+	ReasonMessageTimeout: {"message_timeout", 4106, 1008},
+	ReasonPongTimeout:    {"pong_timeout", 4201, 1001},
+	ReasonIdleTimeout:    {"idle_timeout", 4202, 1001},
+	ReasonKicked:         {"kicked", 4503, 1008},
+	ReasonProtocol:       {"protocol", 4506, 1002},
+	ReasonTooBig:         {"too_big", 1009, 1009},
+	ReasonBadUTF8:        {"bad_utf8", 1007, 1007},
+	ReasonInternal:       {"internal", 1011, 1011},
+	ReasonPeerClosed:     {token: "peer_closed"}, // the peer's own code is echoed
+	ReasonLost:           {token: "lost"},        // nobody is left to tell
+	ReasonShutdown:       {token: "shutdown"},    // the hard end of a drain
 }
 
 // idleStayAway replaces the row of ReasonIdleTimeout unless Config.IdleReturn.

@@ -58,6 +58,7 @@ type Session struct {
 	both, heardOnly, activeOnly wheel.Stamp
 
 	pinged   atomic.Int64 // step of our last ping, or never
+	begun    atomic.Int64 // step in which the unfinished message began, or never
 	closing  atomic.Int64 // (step+1)<<8 | Reason; 0: open
 	received atomic.Uint64
 	sent     atomic.Uint64
@@ -178,16 +179,18 @@ func (s *Session) facts() facts {
 	w := &s.g.waits
 	both := s.both.Step()
 	return facts{
-		opened:    s.opened,
-		heard:     max(both, s.heardOnly.Step()),
-		active:    s.lastActive(),
-		pinged:    s.pinged.Load(),
-		closed:    s.closing.Load()>>8 + never,
-		idleWait:  s.g.wheel.Steps(time.Duration(s.timeout.Load())),
-		pingWait:  w.ping,
-		pongWait:  w.pong,
-		closeWait: w.close,
-		phase:     s.phase,
+		opened:      s.opened,
+		heard:       max(both, s.heardOnly.Step()),
+		active:      s.lastActive(),
+		pinged:      s.pinged.Load(),
+		begun:       s.begun.Load(),
+		closed:      s.closing.Load()>>8 + never,
+		idleWait:    s.g.wheel.Steps(time.Duration(s.timeout.Load())),
+		messageWait: w.message,
+		pingWait:    w.ping,
+		pongWait:    w.pong,
+		closeWait:   w.close,
+		phase:       s.phase,
 	}
 }
 

@@ -28,7 +28,7 @@ func TestReasonTable(t *testing.T) {
 
 func TestNextDeadline(t *testing.T) {
 	idle := func(change func(*facts)) facts {
-		f := facts{opened: 100, heard: 100, active: 100, pinged: never, closed: never, idleWait: 1000, pingWait: 50, pongWait: 20, closeWait: 4, phase: 128}
+		f := facts{opened: 100, heard: 100, active: 100, pinged: never, begun: never, closed: never, messageWait: 60, idleWait: 1000, pingWait: 50, pongWait: 20, closeWait: 4, phase: 128}
 		change(&f)
 		return f
 	}
@@ -48,6 +48,7 @@ func TestNextDeadline(t *testing.T) {
 		{"tie: the end wins", idle(func(f *facts) { f.heard, f.pinged = 1040, 1080 }), 1100, actExpire},
 		{"no pings", idle(func(f *facts) { f.pingWait = 0 }), 1100, actExpire},
 		{"no pings: an old one does not matter", idle(func(f *facts) { f.pingWait, f.pinged = 0, 150 }), 1100, actExpire},
+		{"a message has begun", idle(func(f *facts) { f.heard, f.begun = 140, 110 }), 170, actMessageTimeout},
 		{"closing", idle(func(f *facts) { f.closed = 300 }), 304, actAbort},
 		{"closing in the first step", idle(func(f *facts) { f.closed = 0 }), 4, actAbort},
 	} {

@@ -199,6 +199,16 @@ var settings = []setting{
 		rule:    size(1, maxSize, func(o *options) *int { return &o.gateway.MaxMessage }),
 	},
 	{
+		name: "message-timeout", value: "30s", group: groupLimit,
+		meaning: "how long a message may take to arrive",
+		rule:    duration(wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.MessageTimeout }),
+	},
+	{
+		name: "partial-budget", value: "64MiB", group: groupLimit,
+		meaning: "most memory for messages that have not arrived wholly, in all sessions; beyond, the session that adds is closed",
+		rule:    size(1<<10, maxSize, func(o *options) *int { return &o.gateway.PartialBudget }),
+	},
+	{
 		name: "max-sessions", value: "0", group: groupLimit,
 		meaning: "most sessions at a time; 0 is what the open-file limit allows",
 		rule:    count(0, maxSessions, func(o *options) *int { return &o.gateway.MaxSessions }),

@@ -161,3 +161,13 @@ func (c *client) drain(payload string) (frames int, first byte, last string, err
 }
 
 func repeat(n int) string { return strings.Repeat("x", n) }
+
+// eventually polls for at most ten seconds: for what other goroutines do.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

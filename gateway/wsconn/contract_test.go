@@ -35,6 +35,7 @@ func testContract(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		{"peer closes and hangs up", contractPeerHangsUp},
 		{"no input after close", contractNoInputAfterClose},
 		{"violations", contractViolations},
+		{"unfinished messages", contractUnfinished},
 		{"outbox full", contractOutboxFull},
 		{"close behind backlog", contractCloseBehindBacklog},
 		{"close now", contractCloseNow},
@@ -103,6 +104,36 @@ func contractEarlyBytes(t *testing.T, l link, newTransport func(wsconn.Config) t
 
 	c, _ = srv.connect(clientFrame(fin|opClose, closePayload(1000, "early")))
 	c.expect(fin|opClose, closePayload(1000, "early"))
+}
+
+// The owner bounds the time a message takes, the transport the memory of all.
+func contractUnfinished(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
+	cfg := testConfig
+	cfg.PartialBudget = 3000
+	srv := newServer(t, newTransport(cfg), l, echoing)
+	c, s := srv.connect()
+	frame := clientFrame(fin|opText, repeat(2000))
+	c.send(frame[:1500])
+	eventually(t, "the unfinished message to be told", s.unfinished.Load)
+	other, o := srv.connect()
+	go func() { _, _ = other.Write(frame[:1900]) }()
+	if e := o.expect("violation"); e.v != wsconn.OverBudget {
+		t.Errorf("violation %v; want OverBudget", e.v)
+	}
+	o.conn.Abort()
+	o.expect("closed")
+	c.send(frame[1500:])
+	c.expect(fin|opText, repeat(2000))
+	eventually(t, "the finished message to be told", func() bool { return !s.unfinished.Load() })
+
+	c.send(clientFrame(opText, "a"))
+	eventually(t, "the unfinished message to be told", s.unfinished.Load)
+	c.send(clientFrame(fin|opContinuation, "b"))
+	c.expect(fin|opText, "ab")
+	third, _ := srv.connect()
+	third.send(frame[:1900]) // the budget is free again
+	third.send(frame[1900:])
+	third.expect(fin|opText, repeat(2000))
 }
 
 func contractSendFromOpen(t *testing.T, l link, newTransport func(wsconn.Config) transport) {

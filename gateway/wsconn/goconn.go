@@ -31,6 +31,8 @@ type goroutineConn struct {
 	early       []byte // read by net/http, not by us; nil when used up
 	readErr     error  // what ended the input, nil while it goes on
 	established bool   // the 101 is written
+	unfinished  bool   // what Handler.Unfinished was told last
+	counted     int    // bytes of the transport's partials
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.

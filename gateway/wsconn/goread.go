@@ -43,6 +43,17 @@ func (c *goroutineConn) linger() {
 	}
 }
 
+// settle accounts for what is unfinished when gws has read all that came.
+func (c *goroutineConn) settle() {
+	if now := c.guard.unfinished(); now != c.unfinished && !c.deaf.Load() {
+		c.unfinished = now
+		c.handler.Unfinished(now)
+	}
+	if !c.transport.partials.settle(&c.counted, c.guard.received()) {
+		c.guard.stop(OverBudget)
+	}
+}
+
 // finish closes the socket and calls Closed. The end of the peer's input is not
 // the end of ours: a close frame that is queued still goes out, bounded by the
 // write timeout and by Abort.
@@ -55,6 +66,7 @@ func (c *goroutineConn) finish() {
 	if flushing {
 		<-flusher
 	}
+	c.transport.partials.settle(&c.counted, 0)
 	c.lose(nil, false)
 	_ = c.socket.Close() // another goroutine may be about to, and Closed says it is done
 
@@ -85,6 +97,10 @@ func (w *wire) Read(p []byte) (int, error) {
 		return 0, errGuarded
 	case w.c.readErr != nil:
 		return 0, w.c.readErr
+	}
+	w.c.settle()
+	if w.c.guard.end != stepMore {
+		return 0, errGuarded
 	}
 	var n int
 	if len(w.c.early) > 0 {

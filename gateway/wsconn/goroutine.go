@@ -29,6 +29,7 @@ type Goroutine struct {
 	cfg      Config
 	upgrader *gws.Upgrader
 	running  sync.WaitGroup // readers and flushers
+	partials budget
 }
 
 // NewGoroutine returns a transport whose connections are bounded by cfg.
@@ -36,6 +37,7 @@ func NewGoroutine(cfg Config) *Goroutine {
 	return &Goroutine{
 		cfg:      cfg,
 		upgrader: newUpgrader(&cfg),
+		partials: budget{limit: int64(cfg.PartialBudget)},
 	}
 }
 

@@ -147,9 +147,23 @@ func (g *guard) checkLength() bool {
 	return true
 }
 
+// stop refuses what would come next.
+func (g *guard) stop(v Violation) { g.end, g.violation = stepRefused, v }
+
 func (g *guard) refuse(v Violation) bool {
 	g.violation = v
 	return false
+}
+
+// unfinished reports whether the input stands amid a frame or a message.
+func (g *guard) unfinished() bool { return g.seen != 0 || g.fragmented }
+
+// received is how many payload bytes of the unfinished message have come.
+func (g *guard) received() int {
+	if g.seen == 0 || g.isControl() || g.need == 0 || g.seen < g.need {
+		return g.message
+	}
+	return g.message - int(g.length)
 }
 
 func (g *guard) isControl() bool { return g.first&0x08 != 0 }

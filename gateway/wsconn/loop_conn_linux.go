@@ -20,10 +20,12 @@ type loopConn struct {
 	remote  net.Addr
 
 	// Owned by the loop; by serve before it has joined.
-	guard   guard
-	partial partial
-	slot    int32 // in the loop's table; -1 when in none
-	hungUp  bool  // the peer's direction has ended, ours has still to
+	guard      guard
+	partial    partial
+	slot       int32 // in the loop's table; -1 when in none
+	counted    int   // bytes of the transport's partials
+	unfinished bool  // what Handler.Unfinished was told last
+	hungUp     bool  // the peer's direction has ended, ours has still to
 
 	// deaf is set when input no longer matters: after a close or a loss.
 	deaf atomic.Bool
@@ -240,6 +242,7 @@ func (c *loopConn) attendLocked() {
 func (c *loopConn) release(err error) {
 	c.deaf.Store(true)
 	c.partial = partial{}
+	c.loop.t.partials.settle(&c.counted, 0)
 	c.mu.Lock()
 	c.endLocked(err)
 	_ = unix.Close(c.fd)

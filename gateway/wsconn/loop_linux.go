@@ -23,6 +23,7 @@ type Loop struct {
 	cfg      Config
 	others   *Goroutine
 	upgrader *gws.Upgrader
+	partials budget
 
 	begin   sync.Once
 	err     error   // of begin
@@ -33,7 +34,7 @@ type Loop struct {
 }
 
 func newLoop(cfg Config) Transport {
-	return &Loop{cfg: cfg, others: NewGoroutine(cfg), upgrader: newUpgrader(&cfg)}
+	return &Loop{cfg: cfg, others: NewGoroutine(cfg), upgrader: newUpgrader(&cfg), partials: budget{limit: int64(cfg.PartialBudget)}}
 }
 
 // Upgrade is as for Goroutine. Handlers of connections of one loop are called by

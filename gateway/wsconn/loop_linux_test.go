@@ -61,15 +61,6 @@ func countDescriptors(t *testing.T) int {
 	return len(entries)
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // TestReusedDescriptors ends connections while others come, so that descriptors
 // and slots are reused within one batch of events: nobody may get what was
 // another's. Each client says its own name and must hear that only.

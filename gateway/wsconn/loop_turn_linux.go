@@ -236,6 +236,9 @@ func (l *loop) take(c *loopConn, input []byte) {
 		return
 	}
 	l.pieces = c.partial.split(&c.guard, input, l.pieces)
+	if !l.t.partials.settle(&c.counted, len(c.partial.bytes)) {
+		c.guard.stop(OverBudget)
+	}
 	l.current = c
 }
 
@@ -261,7 +264,16 @@ func (l *loop) endTurn(panicked bool) {
 	l.current = nil
 	v := l.verdict
 	l.verdict = verdict{}
-	if !c.deaf.Load() && !l.t.cfg.guarded(func() { v.report(c.handler, &c.guard, panicked) }) {
+	if c.deaf.Load() {
+		return
+	}
+	if !l.t.cfg.guarded(func() {
+		v.report(c.handler, &c.guard, panicked)
+		if now := c.guard.unfinished(); now != c.unfinished {
+			c.unfinished = now
+			c.handler.Unfinished(now)
+		}
+	}) {
 		c.Abort() // nobody is left to do it
 	}
 }

@@ -43,7 +43,8 @@ type event struct {
 
 // session is a Handler that records what it is told and checks the order.
 type session struct {
-	heard atomic.Int64 // calls of Heard
+	heard      atomic.Int64 // calls of Heard
+	unfinished atomic.Bool  // of Unfinished, the last
 
 	t      testing.TB
 	conn   wsconn.Conn
@@ -76,6 +77,7 @@ func (s *session) Message(op wsconn.Opcode, p []byte) {
 func (s *session) Ping(p []byte) { s.record(event{kind: "ping", payload: string(p)}) }
 
 func (s *session) Heard()                       { s.heard.Add(1) }
+func (s *session) Unfinished(b bool)            { s.unfinished.Store(b) }
 func (s *session) Pong(p []byte)                { s.record(event{kind: "pong", payload: string(p)}) }
 func (s *session) Violation(v wsconn.Violation) { s.record(event{kind: "violation", v: v}) }
 func (s *session) PeerClosed(code uint16, reason string) {

@@ -2,6 +2,9 @@ package wsconn
 
 import "slices"
 
+// maxOverhead is how many bytes of headers a message may come in beyond its own length.
+const maxOverhead = 4 << 10
+
 // partial is input that makes no whole message yet: the frames of an unfinished
 // message and, from frame on, the beginning of one that goes on.
 type partial struct {
@@ -20,6 +23,9 @@ func (p *partial) split(g *guard, input []byte, dst [][]byte) [][]byte {
 		} else {
 			dst, input = p.splitHeld(g, input, dst)
 		}
+	}
+	if len(p.bytes) > 2*g.maxMessage+maxOverhead {
+		g.stop(TooBig) // empty fragments without end
 	}
 	if g.end != stepMore {
 		*p = partial{} // a refused frame and what it might have belonged to

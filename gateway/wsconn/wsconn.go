@@ -51,6 +51,7 @@ const (
 	InvalidUTF8                  // 1007
 	TooBig                       // 1009
 	Internal                     // 1011: a handler panicked
+	OverBudget                   // 1013: no room for unfinished messages, Config.PartialBudget
 )
 
 // Conn is one connection, seen from its owner. All methods may be called from
@@ -80,6 +81,9 @@ type Conn interface {
 type Handler interface {
 	// Heard says that bytes came in, whole messages or not; events of theirs follow.
 	Heard()
+	// Unfinished says that a message has begun and did not end with what came
+	// (true), and that none is under way any more (false); on changes only.
+	Unfinished(begun bool)
 	// Message delivers a whole data message; payload is valid during the call only.
 	Message(op Opcode, payload []byte)
 	// Ping delivers a ping; the owner answers it. payload as for Message.
@@ -110,6 +114,7 @@ type Config struct {
 	MaxMessage       int           // bytes of one inbound message, fragments added up
 	OutboxMessages   int           // frames queued per connection
 	OutboxBytes      int           // bytes queued per connection
+	PartialBudget    int           // bytes of unfinished inbound messages in all connections; 0: no bound
 	WriteTimeout     time.Duration // without any write progress
 	HandshakeTimeout time.Duration // for writing the 101
 
