@@ -95,7 +95,7 @@ func (in inbound) Closed(end wsconn.End) {
 	s.g.wheel.Cancel(&s.entry)
 	s.g.hub.remove(s)
 	reason := s.Reason()
-	s.g.metrics.ended(reason, time.Since(s.connectedAt), end.Unsent)
+	s.g.metrics.ended(reason, time.Since(s.connectedAt()), end.Unsent)
 	s.g.logClosed(s, reason)
 	if s.g.cfg.Hooks.Close != nil {
 		s.g.cfg.Hooks.Close(s, reason)
@@ -105,13 +105,13 @@ func (in inbound) Closed(end wsconn.End) {
 // newSession registers a Session for conn. The caller has reserved its place.
 func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 	s := &Session{
-		g:           g,
-		conn:        conn,
-		key:         g.hub.newKey(),
-		opened:      g.wheel.Now(),
-		connectedAt: time.Now(),
-		phase:       randomByte(),
-		echo:        echo,
+		g:         g,
+		conn:      conn,
+		key:       g.hub.newKey(),
+		opened:    g.wheel.Now(),
+		connected: time.Since(g.made),
+		phase:     randomByte(),
+		echo:      echo,
 	}
 	s.timeout.Store(int64(g.cfg.SessionTimeout))
 	s.pinged.Store(never)

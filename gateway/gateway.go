@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -18,6 +19,7 @@ import (
 type Gateway struct {
 	// Static after New.
 	cfg       Config
+	made      time.Time // sessions measure their beginning from it
 	log       zerolog.Logger
 	openedLog zerolog.Logger // sampled
 	closedLog zerolog.Logger // sampled
@@ -43,7 +45,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Logger, pingFrame: newPing()}
+	g := &Gateway{cfg: cfg, made: time.Now(), log: cfg.Logger, pingFrame: newPing()}
 	transport, err := wsconn.New(cfg.Transport, wsconn.Config{
 		MaxMessage:       cfg.MaxMessage,
 		OutboxMessages:   cfg.OutboxMessages,

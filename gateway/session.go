@@ -42,13 +42,13 @@ type Hooks struct {
 //	closing  peer hangs up, or CloseWait   closed
 type Session struct {
 	// Static after open.
-	g           *Gateway
-	conn        wsconn.Conn
-	key         sessionKey
-	opened      int64 // step
-	connectedAt time.Time
-	phase       uint8
-	echo        bool
+	g         *Gateway
+	conn      wsconn.Conn
+	key       sessionKey
+	opened    int64         // step
+	connected time.Duration // after Gateway.made
+	phase     uint8
+	echo      bool
 
 	entry   wheel.Entry[Session]
 	timeout atomic.Int64 // nanoseconds
@@ -69,6 +69,9 @@ func (s *Session) ID() string { return s.key.String() }
 
 // RemoteAddr returns the peer's address as the socket has it, host:port.
 func (s *Session) RemoteAddr() string { return s.conn.RemoteAddr().String() }
+
+// connectedAt has a monotonic reading, as time.Since wants it.
+func (s *Session) connectedAt() time.Time { return s.g.made.Add(s.connected) }
 
 // SetTimeout changes the inactivity timeout, measured from the last activity; it
 // may expire the session at once. More than 0, up to MaxTimeout.
@@ -224,7 +227,7 @@ func (s *Session) Info() SessionInfo {
 	info := SessionInfo{
 		ID:           s.ID(),
 		RemoteAddr:   s.RemoteAddr(),
-		ConnectedAt:  s.connectedAt,
+		ConnectedAt:  s.connectedAt(),
 		LastActivity: time.Now().Add(-idle),
 		Timeout:      timeout,
 		Reason:       s.Reason(),

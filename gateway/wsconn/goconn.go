@@ -32,7 +32,7 @@ type goroutineConn struct {
 	readErr     error  // what ended the input, nil while it goes on
 	established bool   // the 101 is written
 	unfinished  bool   // what Handler.Unfinished was told last
-	counted     int    // bytes of the transport's partials
+	counted     int32  // bytes of the transport's partials
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.
@@ -64,7 +64,7 @@ func newGoroutineConn(t *Goroutine, conn net.Conn) *goroutineConn {
 		transport: t,
 		conn:      conn,
 		socket:    conn,
-		guard:     guard{maxMessage: t.cfg.MaxMessage},
+		guard:     guard{maxMessage: int32(t.cfg.MaxMessage)},
 		held:      true,
 	}
 	// A tls.Conn waits up to 5 s in Close to say goodbye; Abort says nothing.

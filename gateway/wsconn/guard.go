@@ -11,10 +11,9 @@ package wsconn
 //
 // UTF-8 and the payload of close frames are left to gws.
 type guard struct {
-	maxMessage int // bytes, fragments added up
-
-	length  uint64 // of the payload; in the payload, what is still to come
-	message int    // payload bytes announced so far for the unfinished message
+	length     uint64 // of the payload; in the payload, what is still to come
+	message    int32  // payload bytes announced so far for the unfinished message
+	maxMessage int32  // bytes, fragments added up; at most 2^30
 
 	first      byte // first byte of the frame: FIN, RSV and opcode
 	seen       uint8
@@ -143,7 +142,7 @@ func (g *guard) checkLength() bool {
 	case g.length > uint64(g.maxMessage-g.message):
 		return g.refuse(TooBig)
 	}
-	g.message += int(g.length)
+	g.message += int32(g.length)
 	return true
 }
 
@@ -161,9 +160,9 @@ func (g *guard) unfinished() bool { return g.seen != 0 || g.fragmented }
 // received is how many payload bytes of the unfinished message have come.
 func (g *guard) received() int {
 	if g.seen == 0 || g.isControl() || g.need == 0 || g.seen < g.need {
-		return g.message
+		return int(g.message)
 	}
-	return g.message - int(g.length)
+	return int(g.message) - int(g.length)
 }
 
 func (g *guard) isControl() bool { return g.first&0x08 != 0 }

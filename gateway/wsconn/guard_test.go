@@ -132,9 +132,9 @@ func FuzzGuard(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, input []byte, splits uint64, maxMessage uint16) {
-		whole := guard{maxMessage: int(maxMessage)}
+		whole := guard{maxMessage: int32(maxMessage)}
 		n := whole.admit(input)
-		split := guard{maxMessage: int(maxMessage)}
+		split := guard{maxMessage: int32(maxMessage)}
 		m := admitIn(&split, input, func(at int) int { return int(splits>>(at%61)) & 7 })
 		if n != m || whole != split {
 			t.Fatalf("whole: %d bytes, %+v; in pieces: %d bytes, %+v", n, whole, m, split)

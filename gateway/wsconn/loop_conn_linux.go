@@ -3,6 +3,7 @@ package wsconn
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -17,35 +18,38 @@ type loopConn struct {
 	// Static after serve.
 	loop    *loop
 	handler Handler
-	remote  net.Addr
+	remote  netip.AddrPort
 
 	// Owned by the loop; by serve before it has joined.
 	guard      guard
-	partial    partial
-	slot       int32 // in the loop's table; -1 when in none
-	counted    int   // bytes of the transport's partials
-	unfinished bool  // what Handler.Unfinished was told last
-	hungUp     bool  // the peer's direction has ended, ours has still to
+	partial    *partial // nil when there is none
+	slot       int32    // in the loop's table; -1 when in none
+	counted    int32    // bytes of the transport's partials
+	unfinished bool     // what Handler.Unfinished was told last
+	hungUp     bool     // the peer's direction has ended, ours has still to
 
 	// deaf is set when input no longer matters: after a close or a loss.
 	deaf atomic.Bool
 
 	mu sync.Mutex
 	// Guarded by mu; fd is changed by the loop only, which reads it without.
-	fd           int // -1 when released
-	out          outbox
-	early        []byte // what net/http had read, until the loop has taken it
-	joining      bool   // the 101 is not out yet: queue, do not write
-	attending    bool   // posted to the loop and not looked at yet
-	closing      bool   // a close frame is queued or written: accept no more
-	closeWritten bool   // and it is written
-	lost         bool   // to be released
-	endErr       error  // for End.Err, once ended
+	fd           int32   // -1 when released
+	out          *outbox // nil when it never had anything, or all is written
+	early        *[]byte // what net/http had read, until the loop has taken it
+	joining      bool    // the 101 is not out yet: queue, do not write
+	attending    bool    // posted to the loop and not looked at yet
+	closing      bool    // a close frame is queued or written: accept no more
+	closeWritten bool    // and it is written
+	lost         bool    // to be released
+	endErr       error   // for End.Err, once ended
 	ended        bool
 }
 
-func newLoopConn(l *loop, fd int, remote net.Addr) *loopConn {
-	return &loopConn{loop: l, fd: fd, remote: remote, slot: -1, joining: true, guard: guard{maxMessage: l.t.cfg.MaxMessage}}
+func newLoopConn(l *loop, fd int, remote netip.AddrPort) *loopConn {
+	return &loopConn{
+		loop: l, fd: int32(fd), remote: remote, slot: -1, joining: true,
+		guard: guard{maxMessage: int32(l.t.cfg.MaxMessage)},
+	}
 }
 
 // openWith calls open; a panic must not leave the socket, which net/http has
@@ -54,7 +58,7 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 	defer func() {
 		if c.handler == nil {
 			c.Abort()
-			_ = unix.Close(c.fd)
+			_ = unix.Close(int(c.fd))
 			c.loop.t.conns.Done()
 		}
 	}()
@@ -68,13 +72,15 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 func (c *loopConn) join(early []byte) {
 	c.mu.Lock()
 	c.joining = false
-	c.early = early
+	if len(early) > 0 {
+		c.early = &early
+	}
 	c.attendLocked()
 	c.mu.Unlock()
 }
 
 // RemoteAddr implements Conn.
-func (c *loopConn) RemoteAddr() net.Addr { return c.remote }
+func (c *loopConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *loopConn) Send(f *Frame) error {
@@ -83,7 +89,7 @@ func (c *loopConn) Send(f *Frame) error {
 	if c.closing || c.lost || c.ended {
 		return ErrClosed
 	}
-	if !c.out.admits(f, &c.loop.t.cfg) {
+	if c.out != nil && !c.out.admits(f, &c.loop.t.cfg) {
 		return ErrFull
 	}
 	if _, err := c.putLocked(f); err != nil {
@@ -108,7 +114,7 @@ func (c *loopConn) close(code uint16, reason string, now bool) {
 	}
 	c.closing = true
 	c.deaf.Store(true)
-	if now {
+	if now && c.out != nil {
 		c.out.drop()
 	}
 	written, err := c.putLocked(f)
@@ -126,13 +132,13 @@ func (c *loopConn) Abort() { c.lose(nil) }
 // farewellLocked ends our direction: the close frame is written.
 func (c *loopConn) farewellLocked() {
 	c.closeWritten = true
-	_ = unix.Shutdown(c.fd, unix.SHUT_WR) // errors show when reading
+	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR) // errors show when reading
 }
 
 // putLocked writes f if nothing is before it, and queues what is left of it. It
 // reports whether f is written wholly. After an error f counts as not accepted.
 func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
-	n, idle := 0, c.out.empty()
+	n, idle := 0, c.out == nil || c.out.empty()
 	if idle && !c.joining {
 		if n, err = writeNow(c.fd, f.wire); err != nil {
 			return false, err
@@ -140,6 +146,9 @@ func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 		if n == len(f.wire) {
 			return true, nil
 		}
+	}
+	if c.out == nil {
+		c.out = new(outbox)
 	}
 	c.out.push(f, n)
 	if idle {
@@ -153,7 +162,7 @@ func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.lost {
+	for !c.lost && c.out != nil {
 		chunk := c.out.claim(buf)
 		if chunk == nil {
 			break
@@ -165,6 +174,9 @@ func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 			return progress, false, err
 		}
 	}
+	if c.out != nil && c.out.empty() && c.out.dropped == 0 {
+		c.out = nil
+	}
 	if c.closing && !c.closeWritten && !c.lost {
 		c.farewellLocked()
 	}
@@ -172,9 +184,9 @@ func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 }
 
 // writeNow writes what the socket takes without waiting.
-func writeNow(fd int, p []byte) (int, error) {
+func writeNow(fd int32, p []byte) (int, error) {
 	for {
-		n, err := unix.Write(fd, p)
+		n, err := unix.Write(int(fd), p)
 		switch {
 		case err == nil:
 			return n, nil
@@ -221,10 +233,10 @@ func (c *loopConn) loseLocked(err error) {
 	c.lost = true
 	c.deaf.Store(true)
 	if !c.closeWritten { // or its frame might be destroyed on its way
-		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		_ = unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	if c.joining {
-		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR) // wakes the writer of the 101
+		_ = unix.Shutdown(int(c.fd), unix.SHUT_RDWR) // wakes the writer of the 101
 	}
 	c.attendLocked()
 }
@@ -241,13 +253,16 @@ func (c *loopConn) attendLocked() {
 // release closes the descriptor and calls Closed: c is in no table any more.
 func (c *loopConn) release(err error) {
 	c.deaf.Store(true)
-	c.partial = partial{}
+	c.partial = nil
 	c.loop.t.partials.settle(&c.counted, 0)
 	c.mu.Lock()
 	c.endLocked(err)
-	_ = unix.Close(c.fd)
+	_ = unix.Close(int(c.fd))
 	c.fd = -1
-	end := End{Err: c.endErr, Unsent: c.out.discard()}
+	end := End{Err: c.endErr}
+	if c.out != nil {
+		end.Unsent = c.out.discard()
+	}
 	c.mu.Unlock()
 	c.loop.t.cfg.guarded(func() { c.handler.Closed(end) })
 	c.loop.t.conns.Done()

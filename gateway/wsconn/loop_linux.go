@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,7 @@ func (t *Loop) serve(tcp *net.TCPConn, early []byte, r *http.Request, open func(
 		return err
 	}
 	t.conns.Add(1)
-	c := newLoopConn(t.loops[t.turn.Add(1)%uint32(len(t.loops))], fd, tcp.RemoteAddr())
+	c := newLoopConn(t.loops[t.turn.Add(1)%uint32(len(t.loops))], fd, remoteOf(tcp))
 	c.openWith(open)
 	if _, err := t.upgrader.UpgradeFromConn(&answering{tcp: tcp, timeout: t.cfg.HandshakeTimeout}, nil, r); err != nil {
 		c.release(err)
@@ -96,6 +97,13 @@ func (t *Loop) Wait() {
 		l.wake()
 	}
 	t.turning.Wait()
+}
+
+func remoteOf(tcp *net.TCPConn) netip.AddrPort {
+	if addr, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
+		return addr.AddrPort()
+	}
+	return netip.AddrPort{}
 }
 
 // duplicate returns a descriptor of our own for tcp's socket, non-blocking as it.

@@ -41,6 +41,7 @@ type loop struct {
 	current *loopConn // whose turn it is; nil between turns
 	pieces  [][]byte  // its input that gws has not read yet
 	verdict verdict
+	fresh   partial // of the connections that hold nothing back
 
 	stopping atomic.Bool
 	mu       sync.Mutex
@@ -167,7 +168,7 @@ func (l *loop) dropStuck() {
 func (l *loop) attend(c *loopConn) {
 	c.mu.Lock()
 	c.attending = false
-	gone, lost, backlog, early := c.fd < 0, c.lost, !c.out.empty(), c.early
+	gone, lost, backlog, early := c.fd < 0, c.lost, c.out != nil && !c.out.empty(), c.early
 	c.early = nil
 	c.mu.Unlock()
 	switch {
@@ -181,8 +182,8 @@ func (l *loop) attend(c *loopConn) {
 		if backlog {
 			l.flush(c)
 		}
-		if len(early) > 0 && c.slot >= 0 {
-			l.take(c, early)
+		if early != nil && c.slot >= 0 {
+			l.take(c, *early)
 		}
 	}
 }
@@ -208,12 +209,12 @@ func (l *loop) register(c *loopConn) bool {
 
 func (l *loop) watch(c *loopConn, op int, interest uint32) error {
 	event := unix.EpollEvent{Events: interest, Fd: c.slot, Pad: l.ages[c.slot]}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, op, c.fd, &event))
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, op, int(c.fd), &event))
 }
 
 // read takes what c's socket has, at most loopBuffer of it.
 func (l *loop) read(c *loopConn) {
-	n, err := unix.Read(c.fd, l.input)
+	n, err := unix.Read(int(c.fd), l.input)
 	switch {
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 	case err != nil:
@@ -235,8 +236,22 @@ func (l *loop) take(c *loopConn, input []byte) {
 		c.Abort()
 		return
 	}
-	l.pieces = c.partial.split(&c.guard, input, l.pieces)
-	if !l.t.partials.settle(&c.counted, len(c.partial.bytes)) {
+	p := c.partial
+	if p == nil {
+		p = &l.fresh
+	}
+	l.pieces = p.split(&c.guard, input, l.pieces)
+	if len(p.bytes) == 0 {
+		c.partial = nil
+	} else if p == &l.fresh {
+		c.partial = &partial{bytes: p.bytes, frame: p.frame}
+		l.fresh = partial{}
+	}
+	held := 0
+	if c.partial != nil {
+		held = len(c.partial.bytes)
+	}
+	if !l.t.partials.settle(&c.counted, held) {
 		c.guard.stop(OverBudget)
 	}
 	l.current = c
