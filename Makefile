@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check fuzz bench generate
+.PHONY: help build run test check fuzz bench soak generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +31,14 @@ check: ## format, vet (also for darwin), staticcheck
 fuzz: ## run each fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzWheel -fuzztime $(FUZZTIME) ./wheel
 	$(GO) test -run '^$$' -fuzz FuzzGuard -fuzztime $(FUZZTIME) ./gateway/wsconn
+	$(GO) test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) ./gateway/wsconn
+	$(GO) test -run '^$$' -fuzz FuzzAgainstGws -fuzztime $(FUZZTIME) ./gateway/wsconn
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 -timeout 30m ./bench
+
+soak: ## ten minutes of clients that come, go and misbehave
+	$(GO) test -run TestSoak -v -count 1 -timeout 20m ./bench -soak 10m
 
 generate: ## rewrite the settings table of README.md and .env.example
 	$(GO) test ./cmd/wheelgate -run TestSettingsDocs -update

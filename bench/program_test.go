@@ -5,6 +5,7 @@ package bench_test
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +62,24 @@ func run(t *testing.T, args ...string) *program {
 		t.Fatal("the program does not listen")
 	}
 	return p
+}
+
+func (p *program) metrics(t *testing.T) string { t.Helper(); return p.get(t, "/metrics") }
+
+// get reads from the admin listener, over a connection that does not stay.
+func (p *program) get(t *testing.T, path string) string {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + p.admin + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 func (p *program) awaitReady(t *testing.T) {

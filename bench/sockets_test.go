@@ -60,8 +60,10 @@ func stay(addr string, connected func()) (e ending) {
 	return e
 }
 
-func shake(conn net.Conn, in *bufio.Reader) error {
-	_, err := io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: gate.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+func shake(conn net.Conn, in *bufio.Reader) error { return shakeAt(conn, in, "/ws") }
+
+func shakeAt(conn net.Conn, in *bufio.Reader, path string) error {
+	_, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: gate.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 	if err != nil {
 		return err
@@ -112,13 +114,7 @@ func crowd(t *testing.T, addr string, n int) (wait func() []ending) {
 
 func (p *program) stats(t *testing.T) (s struct{ Sessions, Goroutines int }) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + p.admin + "/v1/stats")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+	if err := json.Unmarshal([]byte(p.get(t, "/v1/stats")), &s); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -127,17 +123,7 @@ func (p *program) stats(t *testing.T) (s struct{ Sessions, Goroutines int }) {
 // lateness is the server's own histogram: sessions in all, and within the bound.
 func (p *program) lateness(t *testing.T, bound string) (all, within int) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + p.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(body)) {
+	for line := range strings.Lines(p.metrics(t)) {
 		_, _ = fmt.Sscanf(line, "wheelgate_expiry_lateness_seconds_count %d", &all)
 		_, _ = fmt.Sscanf(line, "wheelgate_expiry_lateness_seconds_bucket{le=\""+bound+"\"} %d", &within)
 	}
