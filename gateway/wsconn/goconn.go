@@ -236,6 +236,17 @@ func (c *goroutineConn) writeWaiting(p []byte) (int, error) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
+	if n == 0 && c.raw != nil {
+		// The poller wants a third of the socket's buffer free; a peer that has
+		// taken less than that is slow, not stuck.
+		_ = c.conn.SetWriteDeadline(time.Time{})
+		c.mu.Lock()
+		n, err = c.tryLocked(p)
+		c.mu.Unlock()
+		if n == 0 && err != nil {
+			return 0, err
+		}
+	}
 	if n > 0 {
 		return n, nil
 	}

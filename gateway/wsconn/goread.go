@@ -51,6 +51,7 @@ func (c *goroutineConn) settle() {
 	}
 	if !c.transport.partials.settle(&c.counted, c.guard.received()) {
 		c.guard.stop(OverBudget)
+		c.transport.partials.settle(&c.counted, 0)
 	}
 }
 

@@ -252,6 +252,7 @@ func (c *loopConn) attendLocked() {
 
 // release closes the descriptor and calls Closed: c is in no table any more.
 func (c *loopConn) release(err error) {
+	defer c.loop.t.conns.Done() // also if Closed calls runtime.Goexit
 	c.deaf.Store(true)
 	c.partial = nil
 	c.loop.t.partials.settle(&c.counted, 0)
@@ -265,5 +266,4 @@ func (c *loopConn) release(err error) {
 	}
 	c.mu.Unlock()
 	c.loop.t.cfg.guarded(func() { c.handler.Closed(end) })
-	c.loop.t.conns.Done()
 }

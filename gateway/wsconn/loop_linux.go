@@ -24,7 +24,7 @@ type Loop struct {
 	cfg      Config
 	others   *Goroutine
 	upgrader *gws.Upgrader
-	partials budget
+	partials *budget // shared with others
 
 	begin   sync.Once
 	err     error   // of begin
@@ -35,7 +35,8 @@ type Loop struct {
 }
 
 func newLoop(cfg Config) Transport {
-	return &Loop{cfg: cfg, others: NewGoroutine(cfg), upgrader: newUpgrader(&cfg), partials: budget{limit: int64(cfg.PartialBudget)}}
+	others := NewGoroutine(cfg)
+	return &Loop{cfg: cfg, others: others, upgrader: others.upgrader, partials: &others.partials}
 }
 
 // Upgrade is as for Goroutine. Handlers of connections of one loop are called by
@@ -53,13 +54,13 @@ func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) H
 }
 
 func (t *Loop) serve(tcp *net.TCPConn, early []byte, r *http.Request, open func(Conn) Handler) error {
+	fd, err := duplicate(tcp)
+	if err != nil { // out of descriptors: one is enough there
+		return t.others.serve(tcp, early, r, open)
+	}
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
 	setSocketOptions(tcp, t.cfg.WriteTimeout)
-	fd, err := duplicate(tcp)
-	if err != nil {
-		return err
-	}
 	t.conns.Add(1)
 	c := newLoopConn(t.loops[t.turn.Add(1)%uint32(len(t.loops))], fd, remoteOf(tcp))
 	c.openWith(open)
@@ -97,6 +98,9 @@ func (t *Loop) Wait() {
 		l.wake()
 	}
 	t.turning.Wait()
+	for _, l := range t.loops {
+		l.close()
+	}
 }
 
 func remoteOf(tcp *net.TCPConn) netip.AddrPort {
@@ -136,28 +140,40 @@ func (a *answering) RemoteAddr() net.Addr        { return a.tcp.RemoteAddr() }
 // run is the loop's goroutine: gws's ReadLoop over the loop as its net.Conn, begun
 // anew after a close frame or an error of one connection, which ends it.
 func (l *loop) run() {
-	defer l.close()
+	defer func() {
+		// A Handler that called runtime.Goexit has ended its own session only.
+		if !l.stopping.Load() {
+			l.rest()
+			l.endTurn(true)
+			l.t.turning.Go(l.run)
+		}
+	}()
 	for !l.stopping.Load() {
 		socket := ownSocket(l.t.upgrader, l, bufio.NewReaderSize(l, readBuffer))
 		panicked := !l.t.cfg.guarded(socket.ReadLoop)
-		l.pieces = l.pieces[:0]
+		l.rest()
 		l.endTurn(panicked)
 	}
 }
 
+// rest is the end of what gws had to read.
+func (l *loop) rest() { l.pieces, l.piece = l.pieces[:0], 0 }
+
 // Read implements net.Conn for gws: the next bytes of whole messages. When gws
 // asks for more than the turn's connection gave, the loop goes on.
 func (l *loop) Read(p []byte) (int, error) {
-	for len(l.pieces) == 0 {
+	for l.piece == len(l.pieces) {
+		l.rest()
 		l.endTurn(false)
 		if l.stopping.Load() {
 			return 0, net.ErrClosed
 		}
 		l.nextTurn()
 	}
-	n := copy(p, l.pieces[0])
-	if l.pieces[0] = l.pieces[0][n:]; len(l.pieces[0]) == 0 {
-		l.pieces = l.pieces[1:]
+	n := copy(p, l.pieces[l.piece])
+	if l.pieces[l.piece] = l.pieces[l.piece][n:]; len(l.pieces[l.piece]) == 0 {
+		l.pieces[l.piece] = nil // may be a message that was held back
+		l.piece++
 	}
 	return n, nil
 }

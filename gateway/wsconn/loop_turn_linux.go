@@ -39,7 +39,8 @@ type loop struct {
 	checked time.Time               // when blocked was last looked over
 
 	current *loopConn // whose turn it is; nil between turns
-	pieces  [][]byte  // its input that gws has not read yet
+	pieces  [][]byte  // its input for gws
+	piece   int       // the first of them that gws has not read yet
 	verdict verdict
 	fresh   partial // of the connections that hold nothing back
 
@@ -157,7 +158,13 @@ func (l *loop) dropStuck() {
 	}
 	l.checked = time.Now()
 	for c, since := range l.blocked {
-		if time.Since(since) >= l.t.cfg.WriteTimeout {
+		if time.Since(since) < l.t.cfg.WriteTimeout {
+			continue
+		}
+		// The peer may have taken something all the same: the loop was held up, or
+		// too little for epoll, which wants a third of the buffer free.
+		l.flush(c)
+		if last, still := l.blocked[c]; still && last.Equal(since) {
 			c.lose(ErrWriteTimeout)
 			l.finish(c)
 		}
@@ -230,10 +237,12 @@ func (l *loop) read(c *loopConn) {
 // take begins c's turn with input.
 func (l *loop) take(c *loopConn, input []byte) {
 	if c.deaf.Load() || c.guard.end != stepMore {
+		l.forget(c)
 		return
 	}
+	l.current = c
 	if !l.t.cfg.guarded(c.handler.Heard) {
-		c.Abort()
+		l.endTurn(true)
 		return
 	}
 	p := c.partial
@@ -253,8 +262,14 @@ func (l *loop) take(c *loopConn, input []byte) {
 	}
 	if !l.t.partials.settle(&c.counted, held) {
 		c.guard.stop(OverBudget)
+		l.forget(c)
 	}
-	l.current = c
+}
+
+// forget drops what c holds back: it will not be completed.
+func (l *loop) forget(c *loopConn) {
+	c.partial = nil
+	l.t.partials.settle(&c.counted, 0)
 }
 
 // hungUp is the end of c's input. It is not the end of its output: a close frame
@@ -282,13 +297,19 @@ func (l *loop) endTurn(panicked bool) {
 	if c.deaf.Load() {
 		return
 	}
-	if !l.t.cfg.guarded(func() {
-		v.report(c.handler, &c.guard, panicked)
-		if now := c.guard.unfinished(); now != c.unfinished {
-			c.unfinished = now
-			c.handler.Unfinished(now)
-		}
-	}) {
+	ended := panicked || v != (verdict{}) || c.guard.end != stepMore
+	if now := c.guard.unfinished(); !ended && now != c.unfinished {
+		c.unfinished = now
+		panicked = !l.t.cfg.guarded(func() { c.handler.Unfinished(now) })
+		ended = panicked
+	}
+	if !ended {
+		return
+	}
+	if c.guard.end == stepMore {
+		c.guard.end = stepRefused // no input follows
+	}
+	if !l.t.cfg.guarded(func() { v.report(c.handler, &c.guard, panicked) }) {
 		c.Abort() // nobody is left to do it
 	}
 }
