@@ -1,0 +1,105 @@
+//go:build linux
+
+// Command measure compares wheelgate with other WebSocket servers, each in a
+// process of its own, and prints a table. README.md says what is measured and how.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	n, busy, messages, broadcasts, rounds int
+	paced, idle                           time.Duration
+	impls                                 []string
+}
+
+// clientThreads may run Go code at a time, also on one core: so a POST need not
+// wait for epoll.
+const clientThreads = 2
+
+func init() {
+	// The main thread starts the servers, on their core, and outlives them: they
+	// are killed when it ends.
+	runtime.LockOSThread()
+}
+
+func main() {
+	o := parseFlags()
+	cores, err := pinSelf()
+	if err != nil {
+		fatal(err)
+	}
+	runtime.GOMAXPROCS(clientThreads)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = run(ctx, o, cores)
+	stop()
+	if err != nil {
+		fatal(err)
+	}
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "measure:", err)
+	os.Exit(1)
+}
+
+func parseFlags() options {
+	var o options
+	flag.IntVar(&o.n, "n", 10_000, "sessions per server")
+	flag.IntVar(&o.busy, "busy", 200, "sessions that echo at a time, one message each")
+	flag.IntVar(&o.messages, "messages", 200_000, "messages echoed, three times")
+	flag.IntVar(&o.broadcasts, "broadcasts", 30, "broadcasts back to back, three times")
+	flag.DurationVar(&o.paced, "paced", 5*time.Second, "duration of the paced broadcasts")
+	flag.DurationVar(&o.idle, "idle", 3*time.Second, "duration of the idle measurement")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds over all servers; the table has the best of the CPU costs, the medians of the rest")
+	impls := flag.String("impls", "gws,gws1k,gorilla,nbio,wheelgate", "servers, in order; wheelgate is each of its transports")
+	short := flag.Bool("short", false, "a quick look: 2,000 sessions, a tenth of the messages, one round")
+	flag.Parse()
+	if *short {
+		o.n, o.messages, o.broadcasts, o.rounds = 2_000, 20_000, 10, 1
+		o.paced, o.idle = 2*time.Second, time.Second
+	}
+	o.impls = strings.Split(*impls, ",")
+	o.busy = min(o.busy, o.n)
+	return o
+}
+
+// run measures every server in every round and prints the report.
+func run(ctx context.Context, o options, cores []int) error {
+	dir, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	targets, err := buildAll(ctx, dir, o.impls, cores)
+	if err != nil {
+		return err
+	}
+	r := newReport(o, cores, targets)
+	for round := range o.rounds {
+		for _, t := range targets {
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, t.name)
+			f, err := measure(ctx, t, o, cores)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			r.add(t.name, f, err)
+		}
+	}
+	r.print(os.Stdout)
+	if slices.ContainsFunc(targets, func(t target) bool { return r.failed[t.name] != nil }) {
+		return fmt.Errorf("not all could be measured")
+	}
+	return nil
+}
