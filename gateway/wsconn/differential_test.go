@@ -19,12 +19,15 @@ func (r *recorder) OnOpen(*gws.Conn) {}
 func (r *recorder) OnPing(_ *gws.Conn, p []byte) {
 	r.controls = append(r.controls, fmt.Sprintf("ping %q", p))
 }
+
 func (r *recorder) OnPong(_ *gws.Conn, p []byte) {
 	r.controls = append(r.controls, fmt.Sprintf("pong %q", p))
 }
+
 func (r *recorder) OnClose(_ *gws.Conn, err error) {
 	r.controls = append(r.controls, fmt.Sprintf("end %v", err))
 }
+
 func (r *recorder) OnMessage(_ *gws.Conn, m *gws.Message) {
 	r.messages = append(r.messages, fmt.Sprintf("%d %q", m.Opcode, m.Bytes()))
 	_ = m.Close()
