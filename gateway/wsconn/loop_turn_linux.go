@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,10 @@ type loop struct {
 	inert
 	t       *Loop
 	epoll   int
+	file    *os.File // epoll, for Go's poller to wait on
+	poll    syscall.RawConn
+	ready   func(epoll uintptr) bool // collect, kept to spare its closure
+	hurried bool                     // file has a deadline
 	eventFD int
 
 	events  [loopEvents]unix.EpollEvent
@@ -61,6 +66,11 @@ func newEventLoop(t *Loop) (*loop, error) {
 		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
 		blocked: make(map[*loopConn]time.Time),
 	}
+	l.ready = l.collect
+	if err := l.openPoll(); err != nil {
+		_ = unix.Close(epoll)
+		return nil, err
+	}
 	if l.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
 		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot}
 		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.eventFD, &event)
@@ -72,8 +82,24 @@ func newEventLoop(t *Loop) (*loop, error) {
 	return l, nil
 }
 
+// openPoll has Go's own poller wait for the epoll set. A thread that blocks in
+// epoll_wait costs more: the runtime takes its processor away after some
+// microseconds and wakes another thread to use it, at every pause between messages.
+func (l *loop) openPoll() error {
+	if err := unix.SetNonblock(l.epoll, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	file := os.NewFile(uintptr(l.epoll), "epoll")
+	if err := file.SetReadDeadline(time.Time{}); err != nil {
+		return err // not pollable
+	}
+	poll, err := file.SyscallConn()
+	l.file, l.poll = file, poll
+	return err
+}
+
 func (l *loop) close() {
-	_ = unix.Close(l.epoll)
+	_ = l.file.Close()
 	if l.eventFD >= 0 {
 		_ = unix.Close(l.eventFD)
 	}
@@ -107,9 +133,7 @@ func (l *loop) nextTurn() {
 			l.handle(e)
 		case !l.takePosted():
 			l.dropStuck()
-			// EINTR waits again.
-			n, _ := unix.EpollWait(l.epoll, l.events[:], l.patience())
-			l.pending = l.events[:max(n, 0)]
+			l.wait()
 		}
 	}
 }
@@ -141,13 +165,26 @@ func (l *loop) handle(e unix.EpollEvent) {
 	}
 }
 
-// patience is how long to wait for events, in milliseconds: for ever unless a
-// peer has to be watched that does not take what it is sent.
-func (l *loop) patience() int {
-	if len(l.blocked) == 0 {
-		return -1
+// wait fills pending: it waits for ever unless a peer has to be watched that does
+// not take what it is sent.
+func (l *loop) wait() {
+	switch {
+	case len(l.blocked) > 0:
+		l.hurried = true
+		_ = l.file.SetReadDeadline(time.Now().Add(l.t.cfg.WriteTimeout / 8))
+	case l.hurried:
+		l.hurried = false
+		_ = l.file.SetReadDeadline(time.Time{})
 	}
-	return max(1, int(l.t.cfg.WriteTimeout.Milliseconds()/8))
+	_ = l.poll.Read(l.ready) // an error is that deadline
+}
+
+// collect takes what is ready without waiting, and reports whether that is anything.
+func (l *loop) collect(epoll uintptr) bool {
+	// EINTR cannot be: nothing waits here.
+	n, _ := unix.EpollWait(int(epoll), l.events[:], 0)
+	l.pending = l.events[:max(n, 0)]
+	return n > 0
 }
 
 // dropStuck ends connections whose peers took nothing for the write timeout, at
