@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // TestReasonTable is inside the package because the table is.
@@ -23,6 +24,14 @@ func TestReasonTable(t *testing.T) {
 		if row.app >= 4600 || row.app > 1015 && row.app < 4100 {
 			t.Errorf("%s: %d is in no range of ours", row.token, row.app)
 		}
+	}
+}
+
+// TestSessionSize: what a session weighs is multiplied by a million. Growing out
+// of its size class should be a decision.
+func TestSessionSize(t *testing.T) {
+	if size := unsafe.Sizeof(Session{}); size > 176 {
+		t.Errorf("a Session has %d bytes", size)
 	}
 }
 

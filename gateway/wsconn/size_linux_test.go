@@ -1,0 +1,13 @@
+package wsconn
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// TestConnectionSize: as for gateway.Session.
+func TestConnectionSize(t *testing.T) {
+	if size := unsafe.Sizeof(loopConn{}); size > 176 {
+		t.Errorf("a connection on a loop has %d bytes", size)
+	}
+}
