@@ -22,6 +22,7 @@
 //	goroutine       owner      ends
 //	wheel's         Run        when the last session has gone
 //	reporter        Run        the same
-//	connection's    wsconn     with the connection
+//	loops           wsconn     with the last session, after the drain
+//	connection's    wsconn     with the connection; none on a loop
 //	fan-out         Broadcast  before it returns
 package gateway
