@@ -14,8 +14,9 @@
 // # Locks
 //
 // A hub shard's lock, a connection's outbox lock and a wheel shard's lock are
-// leaves: none is held while another is taken, nor across I/O, a callback or a
-// channel operation. Gateway.publish orders broadcasts and is taken before them.
+// leaves here: none is held while another of them is taken, nor across what may
+// block. Gateway.publish orders broadcasts and is taken before them. Within a
+// loop of wsconn a connection's lock comes before the loop's.
 //
 // # Goroutines
 //
