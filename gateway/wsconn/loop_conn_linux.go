@@ -45,9 +45,9 @@ type loopConn struct {
 	ended        bool
 }
 
-func newLoopConn(l *loop, fd int, remote netip.AddrPort) *loopConn {
+func newLoopConn(l *loop, fd int32, remote netip.AddrPort) *loopConn {
 	return &loopConn{
-		loop: l, fd: int32(fd), remote: remote, slot: -1, joining: true,
+		loop: l, fd: fd, remote: remote, slot: -1, joining: true,
 		guard: guard{maxMessage: int32(l.t.cfg.MaxMessage)},
 	}
 }
@@ -58,7 +58,7 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 	defer func() {
 		if c.handler == nil {
 			c.Abort()
-			_ = unix.Close(int(c.fd))
+			c.loop.close(c.fd)
 			c.loop.t.conns.Done()
 		}
 	}()
@@ -80,7 +80,12 @@ func (c *loopConn) join(early []byte) {
 }
 
 // RemoteAddr implements Conn.
-func (c *loopConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+func (c *loopConn) RemoteAddr() net.Addr {
+	if !c.remote.IsValid() {
+		return pipeAddr{}
+	}
+	return net.TCPAddrFromAddrPort(c.remote)
+}
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *loopConn) Send(f *Frame) error {
@@ -132,7 +137,7 @@ func (c *loopConn) Abort() { c.lose(nil) }
 // farewellLocked ends our direction: the close frame is written.
 func (c *loopConn) farewellLocked() {
 	c.closeWritten = true
-	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR) // errors show when reading
+	c.loop.halfClose(c.fd)
 }
 
 // putLocked writes f if nothing is before it, and queues what is left of it. It
@@ -140,7 +145,7 @@ func (c *loopConn) farewellLocked() {
 func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 	n, idle := 0, c.out == nil || c.out.empty()
 	if idle && !c.joining {
-		if n, err = writeNow(c.fd, f.wire); err != nil {
+		if n, err = c.writeNowLocked(f.wire); err != nil {
 			return false, err
 		}
 		if n == len(f.wire) {
@@ -167,7 +172,7 @@ func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 		if chunk == nil {
 			break
 		}
-		n, err := writeNow(c.fd, chunk)
+		n, err := c.writeNowLocked(chunk)
 		c.out.wrote(n)
 		progress = progress || n > 0
 		if err != nil || n < len(chunk) {
@@ -183,19 +188,13 @@ func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 	return progress, true, nil
 }
 
-// writeNow writes what the socket takes without waiting.
-func writeNow(fd int32, p []byte) (int, error) {
-	for {
-		n, err := unix.Write(int(fd), p)
-		switch {
-		case err == nil:
-			return n, nil
-		case errors.Is(err, unix.EAGAIN):
-			return 0, nil
-		case !errors.Is(err, unix.EINTR):
-			return 0, os.NewSyscallError("write", err)
-		}
+// writeNowLocked writes what the connection takes without waiting.
+func (c *loopConn) writeNowLocked(p []byte) (int, error) {
+	n, errno := c.loop.write(c.fd, p)
+	if errno != 0 && errno != unix.EAGAIN {
+		return 0, os.NewSyscallError("write", errno)
 	}
+	return n, nil
 }
 
 // hasFarewell reports whether a close frame still waits to be written.
@@ -233,10 +232,10 @@ func (c *loopConn) loseLocked(err error) {
 	c.lost = true
 	c.deaf.Store(true)
 	if !c.closeWritten { // or its frame might be destroyed on its way
-		_ = unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		c.loop.reset(c.fd)
 	}
 	if c.joining {
-		_ = unix.Shutdown(int(c.fd), unix.SHUT_RDWR) // wakes the writer of the 101
+		c.loop.shut(c.fd) // wakes the writer of the 101
 	}
 	c.attendLocked()
 }
@@ -258,7 +257,7 @@ func (c *loopConn) release(err error) {
 	c.loop.t.partials.settle(&c.counted, 0)
 	c.mu.Lock()
 	c.endLocked(err)
-	_ = unix.Close(int(c.fd))
+	c.loop.close(c.fd)
 	c.fd = -1
 	end := End{Err: c.endErr}
 	if c.out != nil {

@@ -17,26 +17,36 @@ import (
 // Loop is the transport without a goroutine or buffer per connection. Each of its
 // loops owns an epoll set and one gws.Conn for good: that conn reads from the loop
 // itself, which hands it the whole messages of one ready connection after
-// another. TLS and whatever else is not plain TCP goes to a Goroutine transport.
+// another. Ends of Pipe have loops of their own. TLS and whatever else is neither
+// goes to a Goroutine transport.
 //
-// Goroutines: one per loop, from the first Upgrade until Wait.
+// Goroutines: one per loop, from the first Upgrade that needs it until Wait.
 type Loop struct {
 	cfg      Config
 	others   *Goroutine
 	upgrader *gws.Upgrader
 	partials *budget // shared with others
 
-	begin   sync.Once
-	err     error   // of begin
-	loops   []*loop // static after begin
-	turn    atomic.Uint32
-	conns   sync.WaitGroup // from open until Closed has returned
-	turning sync.WaitGroup // loops
+	sockets, memory loops
+	conns           sync.WaitGroup // from open until Closed has returned
+	turning         sync.WaitGroup // loops
+}
+
+// loops are those over one kind of poller.
+type loops struct {
+	open  func() (poller, error)
+	begin sync.Once
+	err   error   // of begin
+	all   []*loop // static after begin
+	turn  atomic.Uint32
 }
 
 func newLoop(cfg Config) Transport {
 	others := NewGoroutine(cfg)
-	return &Loop{cfg: cfg, others: others, upgrader: others.upgrader, partials: &others.partials}
+	return &Loop{
+		cfg: cfg, others: others, upgrader: others.upgrader, partials: &others.partials,
+		sockets: loops{open: newSockets}, memory: loops{open: newMemory},
+	}
 }
 
 // Upgrade is as for Goroutine. Handlers of connections of one loop are called by
@@ -46,14 +56,21 @@ func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) H
 	if err != nil {
 		return err
 	}
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok || t.start() != nil {
-		return t.others.serve(conn, early, r, open)
+	switch conn := conn.(type) {
+	case *net.TCPConn:
+		return t.serveSocket(conn, early, r, open)
+	case *PipeEnd:
+		l := t.memory.next(t)
+		return t.serve(newLoopConn(l, l.poller.(*memory).adopt(conn), netip.AddrPort{}), conn, early, r, open)
 	}
-	return t.serve(tcp, early, r, open)
+	return t.others.serve(conn, early, r, open)
 }
 
-func (t *Loop) serve(tcp *net.TCPConn, early []byte, r *http.Request, open func(Conn) Handler) error {
+func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open func(Conn) Handler) error {
+	l := t.sockets.next(t)
+	if l == nil {
+		return t.others.serve(tcp, early, r, open)
+	}
 	fd, err := duplicate(tcp)
 	if err != nil { // out of descriptors: one is enough there
 		return t.others.serve(tcp, early, r, open)
@@ -61,10 +78,14 @@ func (t *Loop) serve(tcp *net.TCPConn, early []byte, r *http.Request, open func(
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
 	setSocketOptions(tcp, t.cfg.WriteTimeout)
+	return t.serve(newLoopConn(l, int32(fd), remoteOf(tcp)), tcp, early, r, open)
+}
+
+// serve takes c over, whose handshake conn still carries.
+func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.conns.Add(1)
-	c := newLoopConn(t.loops[t.turn.Add(1)%uint32(len(t.loops))], fd, remoteOf(tcp))
 	c.openWith(open)
-	if _, err := t.upgrader.UpgradeFromConn(&answering{tcp: tcp, timeout: t.cfg.HandshakeTimeout}, nil, r); err != nil {
+	if _, err := t.upgrader.UpgradeFromConn(&answering{conn: conn, timeout: t.cfg.HandshakeTimeout}, nil, r); err != nil {
 		c.release(err)
 		return answerError(err)
 	}
@@ -72,34 +93,42 @@ func (t *Loop) serve(tcp *net.TCPConn, early []byte, r *http.Request, open func(
 	return nil
 }
 
-// start makes the loops when the first connection comes.
-func (t *Loop) start() error {
-	t.begin.Do(func() {
+// next returns the loops in turn; it makes them when the first connection comes,
+// and returns nil if that fails.
+func (ls *loops) next(t *Loop) *loop {
+	ls.begin.Do(func() {
 		for range runtime.GOMAXPROCS(0) {
-			l, err := newEventLoop(t)
+			l, err := newEventLoop(t, ls.open)
 			if err != nil {
-				t.err = err
+				ls.err = err
 				return
 			}
-			t.loops = append(t.loops, l)
+			ls.all = append(ls.all, l)
 			t.turning.Go(l.run)
 		}
 	})
-	return t.err
+	if ls.err != nil || len(ls.all) == 0 {
+		return nil
+	}
+	return ls.all[ls.turn.Add(1)%uint32(len(ls.all))]
 }
 
 // Wait is as for Goroutine.
 func (t *Loop) Wait() {
 	t.others.Wait()
 	t.conns.Wait()
-	t.begin.Do(func() {}) // no loops from now on
-	for _, l := range t.loops {
-		l.stopping.Store(true)
-		l.wake()
+	for _, ls := range []*loops{&t.sockets, &t.memory} {
+		ls.begin.Do(func() {}) // no loops from now on
+		for _, l := range ls.all {
+			l.stopping.Store(true)
+			l.wake()
+		}
 	}
 	t.turning.Wait()
-	for _, l := range t.loops {
-		l.close()
+	for _, ls := range []*loops{&t.sockets, &t.memory} {
+		for _, l := range ls.all {
+			l.release()
+		}
 	}
 }
 
@@ -128,14 +157,14 @@ func duplicate(tcp *net.TCPConn) (fd int, err error) {
 // that comes of it is not used.
 type answering struct {
 	inert
-	tcp     *net.TCPConn
+	conn    net.Conn
 	timeout time.Duration
 }
 
-func (a *answering) Write(p []byte) (int, error) { return write101(a.tcp, p, a.timeout) }
+func (a *answering) Write(p []byte) (int, error) { return write101(a.conn, p, a.timeout) }
 func (a *answering) Read([]byte) (int, error)    { return 0, net.ErrClosed }
-func (a *answering) LocalAddr() net.Addr         { return a.tcp.LocalAddr() }
-func (a *answering) RemoteAddr() net.Addr        { return a.tcp.RemoteAddr() }
+func (a *answering) LocalAddr() net.Addr         { return a.conn.LocalAddr() }
+func (a *answering) RemoteAddr() net.Addr        { return a.conn.RemoteAddr() }
 
 // run is the loop's goroutine: gws's ReadLoop over the loop as its net.Conn, begun
 // anew after a close frame or an error of one connection, which ends it.

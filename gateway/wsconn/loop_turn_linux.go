@@ -1,39 +1,24 @@
 package wsconn
 
 import (
-	"errors"
 	"io"
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// loopBuffer is what one connection may give in a turn, in bytes.
-	loopBuffer = 64 << 10
-	// loopEvents is how many ready connections are asked for at a time.
-	loopEvents = 128
-	// wakeSlot stands for the loop's eventfd among the slots of connections.
-	wakeSlot = -1
-)
+// loopBuffer is what one connection may give in a turn, in bytes.
+const loopBuffer = 64 << 10
 
 // loop is one event loop. All of it belongs to its goroutine but for posted.
 type loop struct {
 	inert
-	t       *Loop
-	epoll   int
-	file    *os.File // epoll, for Go's poller to wait on
-	poll    syscall.RawConn
-	ready   func(epoll uintptr) bool // collect, kept to spare its closure
-	hurried bool                     // file has a deadline
-	eventFD int
-
-	events  [loopEvents]unix.EpollEvent
-	pending []unix.EpollEvent // of events, not looked at yet
+	t *Loop
+	poller
+	pending []unix.EpollEvent // not looked at yet
 	input   []byte            // what a connection gave in this turn
 	output  []byte            // for gathering small frames
 
@@ -56,53 +41,16 @@ type loop struct {
 	taken    []*loopConn
 }
 
-func newEventLoop(t *Loop) (*loop, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+func newEventLoop(t *Loop, open func() (poller, error)) (*loop, error) {
+	p, err := open()
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	l := &loop{
-		t: t, epoll: epoll, eventFD: -1,
-		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
-		blocked: make(map[*loopConn]time.Time),
-	}
-	l.ready = l.collect
-	if err := l.openPoll(); err != nil {
-		_ = unix.Close(epoll)
 		return nil, err
 	}
-	if l.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
-		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot}
-		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.eventFD, &event)
-	}
-	if err != nil {
-		l.close()
-		return nil, os.NewSyscallError("eventfd", err)
-	}
-	return l, nil
-}
-
-// openPoll has Go's own poller wait for the epoll set. A thread that blocks in
-// epoll_wait costs more: the runtime takes its processor away after some
-// microseconds and wakes another thread to use it, at every pause between messages.
-func (l *loop) openPoll() error {
-	if err := unix.SetNonblock(l.epoll, true); err != nil {
-		return os.NewSyscallError("fcntl", err)
-	}
-	file := os.NewFile(uintptr(l.epoll), "epoll")
-	if err := file.SetReadDeadline(time.Time{}); err != nil {
-		return err // not pollable
-	}
-	poll, err := file.SyscallConn()
-	l.file, l.poll = file, poll
-	return err
-}
-
-func (l *loop) close() {
-	_ = l.file.Close()
-	if l.eventFD >= 0 {
-		_ = unix.Close(l.eventFD)
-	}
+	return &loop{
+		t: t, poller: p,
+		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
+		blocked: make(map[*loopConn]time.Time),
+	}, nil
 }
 
 // post asks the loop to attend to c; from any goroutine.
@@ -115,8 +63,6 @@ func (l *loop) post(c *loopConn) {
 		l.wake()
 	}
 }
-
-func (l *loop) wake() { _, _ = unix.Write(l.eventFD, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // nextTurn goes on until a connection has input: its turn.
 func (l *loop) nextTurn() {
@@ -133,7 +79,12 @@ func (l *loop) nextTurn() {
 			l.handle(e)
 		case !l.takePosted():
 			l.dropStuck()
-			l.wait()
+			// For ever unless a peer has to be watched that does not take what it is sent.
+			var limit time.Duration
+			if len(l.blocked) > 0 {
+				limit = l.t.cfg.WriteTimeout / 8
+			}
+			l.pending = l.wait(limit)
 		}
 	}
 }
@@ -149,8 +100,6 @@ func (l *loop) takePosted() bool {
 
 func (l *loop) handle(e unix.EpollEvent) {
 	if e.Fd == wakeSlot {
-		var b [8]byte
-		_, _ = unix.Read(l.eventFD, b[:])
 		return // takePosted comes before the next wait
 	}
 	c := l.slots[e.Fd]
@@ -161,30 +110,8 @@ func (l *loop) handle(e unix.EpollEvent) {
 		l.flush(c)
 	}
 	if c.slot == e.Fd && e.Events&^unix.EPOLLOUT != 0 {
-		l.read(c)
+		l.receive(c)
 	}
-}
-
-// wait fills pending: it waits for ever unless a peer has to be watched that does
-// not take what it is sent.
-func (l *loop) wait() {
-	switch {
-	case len(l.blocked) > 0:
-		l.hurried = true
-		_ = l.file.SetReadDeadline(time.Now().Add(l.t.cfg.WriteTimeout / 8))
-	case l.hurried:
-		l.hurried = false
-		_ = l.file.SetReadDeadline(time.Time{})
-	}
-	_ = l.poll.Read(l.ready) // an error is that deadline
-}
-
-// collect takes what is ready without waiting, and reports whether that is anything.
-func (l *loop) collect(epoll uintptr) bool {
-	// EINTR cannot be: nothing waits here.
-	n, _ := unix.EpollWait(int(epoll), l.events[:], 0)
-	l.pending = l.events[:max(n, 0)]
-	return n > 0
 }
 
 // dropStuck ends connections whose peers took nothing for the write timeout, at
@@ -243,7 +170,7 @@ func (l *loop) register(c *loopConn) bool {
 		l.slots = append(l.slots, c)
 		l.ages = append(l.ages, 0)
 	}
-	if err := l.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
+	if err := l.interest(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
 		c.lose(err)
 		l.finish(c)
 		return false
@@ -251,18 +178,17 @@ func (l *loop) register(c *loopConn) bool {
 	return true
 }
 
-func (l *loop) watch(c *loopConn, op int, interest uint32) error {
-	event := unix.EpollEvent{Events: interest, Fd: c.slot, Pad: l.ages[c.slot]}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, op, int(c.fd), &event))
+func (l *loop) interest(c *loopConn, op int, events uint32) error {
+	return l.watch(op, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: l.ages[c.slot]})
 }
 
-// read takes what c's socket has, at most loopBuffer of it.
-func (l *loop) read(c *loopConn) {
-	n, err := unix.Read(int(c.fd), l.input)
+// receive takes what has come on c, at most loopBuffer of it.
+func (l *loop) receive(c *loopConn) {
+	n, errno := l.read(c.fd, l.input)
 	switch {
-	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
-	case err != nil:
-		c.lose(os.NewSyscallError("read", err))
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+	case errno != 0:
+		c.lose(os.NewSyscallError("read", errno))
 		l.finish(c)
 	case n == 0:
 		l.hungUp(c)
@@ -314,7 +240,7 @@ func (l *loop) forget(c *loopConn) {
 func (l *loop) hungUp(c *loopConn) {
 	if c.hasFarewell() {
 		c.hungUp = true
-		if l.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLOUT) == nil {
+		if l.interest(c, unix.EPOLL_CTL_MOD, unix.EPOLLOUT) == nil {
 			return
 		}
 	}
@@ -366,14 +292,14 @@ func (l *loop) flush(c *loopConn) {
 			l.blocked[c] = time.Now()
 		}
 		if !waiting && !c.hungUp {
-			err = l.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLOUT)
+			err = l.interest(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLOUT)
 		}
 	case c.hungUp:
 		c.end(io.EOF)
 		l.finish(c)
 	case waiting:
 		delete(l.blocked, c)
-		err = l.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+		err = l.interest(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN)
 	}
 	if err != nil {
 		c.lose(err)

@@ -155,7 +155,9 @@ type link struct {
 	listen func(t testing.TB) (net.Listener, func() net.Conn)
 }
 
-var links = []link{{"tcp", true, listenTCP}, {"tls", true, listenTLS}, {"pipe", false, listenPipe}}
+var links = []link{
+	{"tcp", true, listenTCP}, {"tls", true, listenTLS}, {"net.Pipe", false, listenPipe(netPipe)}, {"memory", true, listenPipe(memoryPipe)},
+}
 
 func listenTCP(t testing.TB) (net.Listener, func() net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -203,14 +205,20 @@ func listenTLS(t testing.TB) (net.Listener, func() net.Conn) {
 	}
 }
 
-func listenPipe(testing.TB) (net.Listener, func() net.Conn) {
-	l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-	return l, func() net.Conn {
-		client, server := net.Pipe()
-		l.conns <- server
-		return client
+func listenPipe(pipe func() (server, client net.Conn)) func(testing.TB) (net.Listener, func() net.Conn) {
+	return func(testing.TB) (net.Listener, func() net.Conn) {
+		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		return l, func() net.Conn {
+			server, client := pipe()
+			l.conns <- server
+			return client
+		}
 	}
 }
+
+func netPipe() (server, client net.Conn) { return net.Pipe() }
+
+func memoryPipe() (server, client net.Conn) { return wsconn.Pipe(kernelBuffer) }
 
 type pipeListener struct {
 	conns chan net.Conn
