@@ -35,6 +35,9 @@ type measurement struct {
 
 // measure starts t, takes all figures and stops it.
 func measure(ctx context.Context, t target, o options, cores []int) (figures, error) {
+	if o.pinned {
+		cores = cores[:1]
+	}
 	p, err := start(ctx, t, cores)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type options struct {
 	n, busy, messages, broadcasts, rounds int
 	paced, idle                           time.Duration
 	impls                                 []string
+	pinned                                bool
 }
 
 // clientThreads may run Go code at a time, also on one core: so a POST need not
@@ -36,7 +37,10 @@ func init() {
 
 func main() {
 	o := parseFlags()
-	cores, err := pinSelf()
+	cores, err := usableCores()
+	if o.pinned {
+		cores, err = pinSelf()
+	}
 	if err != nil {
 		fatal(err)
 	}
@@ -63,6 +67,7 @@ func parseFlags() options {
 	flag.DurationVar(&o.paced, "paced", 5*time.Second, "duration of the paced broadcasts")
 	flag.DurationVar(&o.idle, "idle", 3*time.Second, "duration of the idle measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds over all servers; the table has the best of the CPU costs, the medians of the rest")
+	flag.BoolVar(&o.pinned, "pinned", false, "a core for the server and one for the client, instead of all cores for both")
 	impls := flag.String("impls", "gws,gws1k,gorilla,nbio,wheelgate", "servers, in order; wheelgate is each of its transports")
 	short := flag.Bool("short", false, "a quick look: 2,000 sessions, a tenth of the messages, one round")
 	flag.Parse()

@@ -29,7 +29,7 @@ type process struct {
 	ended                chan struct{}
 }
 
-// start starts t on the first of cores and waits until it answers.
+// start starts t on cores and waits until it answers.
 func start(ctx context.Context, t target, cores []int) (*process, error) {
 	addrs, err := freeAddresses(3)
 	if err != nil {
@@ -41,7 +41,7 @@ func start(ctx context.Context, t target, cores []int) (*process, error) {
 	}
 	p.Cmd = exec.Command(t.binary, t.args(p.listen, p.admin)...)
 	p.Env, p.Stderr = append(serverEnv(), "PEERS_PROBE="+p.probe), os.Stderr
-	if err := startOn(cores[:1], p.Cmd); err != nil {
+	if err := startOn(cores, p.Cmd); err != nil {
 		return nil, err
 	}
 	go func() { _ = p.Wait(); close(p.ended) }()

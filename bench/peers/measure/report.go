@@ -146,7 +146,7 @@ func (r *report) row(w io.Writer, title string, cells []string) {
 
 func (r *report) printHeader(w io.Writer) {
 	pinned := "not pinned: there is one core only"
-	if len(r.cores) > 1 {
+	if r.o.pinned && len(r.cores) > 1 {
 		pinned = fmt.Sprintf("servers pinned to core %d, the client to core %d", r.cores[0], r.cores[1])
 	}
 	fmt.Fprintf(w, "%d sessions, %d of them busy, %d echoes, %d broadcasts of %d bytes; %d rounds: the best of the CPU costs, the median of the rest.\n\n",
