@@ -12,7 +12,7 @@ import (
 
 // TestDrain: refused at once, closes spread evenly, the longest idle first.
 func TestDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		const n, window = 60, 30 * time.Second
 		f := start(t, func(cfg *gateway.Config) { cfg.DrainWindow = window })
 		var clients []*client
@@ -51,7 +51,7 @@ func TestDrain(t *testing.T) {
 
 // TestDrainEndsHard: a client that ignores its close does not hold up the end.
 func TestDrainEndsHard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.DrainWindow = 0 })
 		f.rawDial("/ws")
 		began := time.Now()
@@ -64,10 +64,12 @@ func TestDrainEndsHard(t *testing.T) {
 }
 
 func TestRunTwice(t *testing.T) {
-	f := start(t, nil)
-	if err := f.Run(t.Context()); err == nil {
-		t.Error("the second Run did not fail")
-	}
+	onBoth(t, func(t *testing.T) {
+		f := start(t, nil)
+		if err := f.Run(t.Context()); err == nil {
+			t.Error("the second Run did not fail")
+		}
+	})
 }
 
 func TestBeforeRun(t *testing.T) {

@@ -19,7 +19,7 @@ func lateness(t *testing.T, c *client, due time.Time, tick time.Duration) {
 }
 
 func TestSessionIsClosedAfterItsTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, nil)
 		c := f.dial("/ws")
 		c.expectClose(t, 4202, "idle_timeout;idle=1800")
@@ -40,7 +40,7 @@ func TestIdleCloseCodes(t *testing.T) {
 		{"stay away, RFC", gateway.CodesRFC, false, 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				f := start(t, func(cfg *gateway.Config) { cfg.CloseCodes, cfg.IdleReturn = c.codes, c.comeBack })
 				f.dial("/ws").expectClose(t, c.want, "idle_timeout;idle=1800")
 			})
@@ -77,7 +77,7 @@ func TestActivity(t *testing.T) {
 		{"pong", "in,out,ping", false},
 	} {
 		t.Run(c.happening+" counting "+c.activity, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				f := start(t, func(cfg *gateway.Config) {
 					cfg.SessionTimeout = 30 * time.Second
 					cfg.Activity, _ = gateway.ParseActivity(c.activity)
@@ -105,7 +105,7 @@ func TestActivity(t *testing.T) {
 }
 
 func TestTimeoutPerSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, nil)
 		c := f.dial("/ws")
 		if err := f.one().SetTimeout(time.Minute); err != nil {
@@ -117,7 +117,7 @@ func TestTimeoutPerSession(t *testing.T) {
 }
 
 func TestPings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, nil)
 		var clients []*client
 		for range 50 {
@@ -151,7 +151,7 @@ func TestPings(t *testing.T) {
 }
 
 func TestUnansweredPingCloses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, nil)
 		c := f.dial("/ws")
 		c.mute.Store(true)
@@ -166,7 +166,7 @@ func TestUnansweredPingCloses(t *testing.T) {
 // TestSlowUpload: a peer in the middle of a long frame cannot answer a ping; its
 // bytes are sign enough.
 func TestSlowUpload(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.MessageTimeout, cfg.PingInterval = 10*time.Minute, 400*time.Second })
 		conn := f.rawDial("/ws")
 		go func() { _, _ = io.Copy(io.Discard, conn) }()
@@ -187,7 +187,7 @@ func TestSlowUpload(t *testing.T) {
 }
 
 func TestNoPingsWhenOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.PingInterval = 0 })
 		c := f.dial("/ws")
 		c.expectClose(t, 4202, "idle_timeout;idle=1800")
@@ -199,7 +199,7 @@ func TestNoPingsWhenOff(t *testing.T) {
 
 // TestBroadcastKeepsAll: activity for all by one store, and kept past the timeout.
 func TestBroadcastKeepsAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.SessionTimeout = time.Minute })
 		a, b := f.dial("/ws"), f.dial("/ws")
 		time.Sleep(50 * time.Second)
@@ -217,7 +217,7 @@ func TestBroadcastKeepsAll(t *testing.T) {
 
 // TestPeerThatIgnoresTheClose keeps the connection; it is aborted after CloseWait.
 func TestPeerThatIgnoresTheClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.SessionTimeout, cfg.PingInterval = time.Minute, 0 })
 		f.rawDial("/ws")
 		time.Sleep(time.Minute + 5*time.Second)

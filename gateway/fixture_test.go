@@ -1,14 +1,15 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -17,8 +18,30 @@ import (
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
-// fixture is a running gateway behind a real net/http server. Its network is
-// net.Pipe, so that all of it runs in a synctest bubble.
+// transport is the one that start uses; onBoth sets it.
+var transport = wsconn.KindGoroutine
+
+// onBoth runs test on each transport.
+func onBoth(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	kinds := []wsconn.Kind{wsconn.KindGoroutine}
+	if _, err := wsconn.New(wsconn.KindLoop, wsconn.Config{}); err == nil {
+		kinds = append(kinds, wsconn.KindLoop)
+	}
+	for _, kind := range kinds {
+		transport = kind
+		t.Run(kind.String(), test)
+	}
+}
+
+// inBubble is onBoth with time that is not real.
+func inBubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	onBoth(t, func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// fixture is a running gateway behind a real net/http server. Its network is in
+// memory, so that all of it runs in a synctest bubble.
 type fixture struct {
 	*gateway.Gateway
 	t      *testing.T
@@ -31,6 +54,7 @@ func start(t *testing.T, change func(*gateway.Config)) *fixture {
 	t.Helper()
 	cfg := gateway.DefaultConfig()
 	cfg.DrainWindow = 0
+	cfg.Transport = transport
 	if change != nil {
 		change(&cfg)
 	}
@@ -159,18 +183,26 @@ func (f *fixture) broadcast(text string, want int) {
 	}
 }
 
-// pipeListener is a net.Listener of net.Pipe connections.
+// pipeListener is a net.Listener of connections in memory.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   *sync.Once
 }
 
+// pipeBuffer is small, so that outboxes are used as over net.Pipe, which has none.
+const pipeBuffer = 16
+
 func newPipeListener() pipeListener {
 	return pipeListener{make(chan net.Conn), make(chan struct{}), new(sync.Once)}
 }
 
 func (l pipeListener) dial() net.Conn {
+	if transport == wsconn.KindLoop {
+		here, there := wsconn.Pipe(pipeBuffer)
+		l.conns <- there
+		return here
+	}
 	here, there := net.Pipe()
 	l.conns <- there
 	return here
@@ -196,10 +228,16 @@ func (f *fixture) rawDial(path string) net.Conn {
 	conn := f.conns.dial()
 	f.t.Cleanup(func() { _ = conn.Close() })
 	go func() { _, _ = io.WriteString(conn, handshake(path)) }()
-	answer := make([]byte, 4096)
-	n, err := conn.Read(answer)
-	if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 101 ") {
-		f.t.Fatalf("handshake: %v %q", err, answer[:n])
+	var answer []byte
+	for !bytes.HasSuffix(answer, []byte("\r\n\r\n")) { // and no byte of what follows
+		var b [1]byte
+		if _, err := io.ReadFull(conn, b[:]); err != nil {
+			f.t.Fatalf("handshake: %v after %q", err, answer)
+		}
+		answer = append(answer, b[0])
+	}
+	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 101 ")) {
+		f.t.Fatalf("handshake: %q", answer)
 	}
 	return conn
 }

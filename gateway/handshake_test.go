@@ -26,87 +26,93 @@ func (f *fixture) request(raw string) *http.Response {
 }
 
 func TestHandshake(t *testing.T) {
-	f := start(t, nil)
-	with := func(header string) string {
-		return strings.Replace(handshake("/ws"), "\r\n\r\n", "\r\n"+header+"\r\n\r\n", 1)
-	}
-	instead := func(old, new string) string {
-		if !strings.Contains(handshake("/ws"), old) {
-			t.Fatalf("%q is not in the handshake", old)
+	onBoth(t, func(t *testing.T) {
+		f := start(t, nil)
+		with := func(header string) string {
+			return strings.Replace(handshake("/ws"), "\r\n\r\n", "\r\n"+header+"\r\n\r\n", 1)
 		}
-		return strings.Replace(handshake("/ws"), old, new, 1)
-	}
-	for _, c := range []struct {
-		name, raw string
-		status    int
-		header    string // that the answer must have
-	}{
-		{"RFC 6455's example", handshake("/ws"), 101, ""},
-		{"headers split and in other case", instead("Connection: Upgrade", "connection: keep-alive\r\nConnection: UPGRADE"), 101, ""},
-		{"own origin", with("Origin: https://gate.test"), 101, ""},
-		{"plain GET", "GET /ws HTTP/1.1\r\nHost: gate.test\r\n\r\n", 426, "Sec-WebSocket-Version"},
-		{"no Connection token", instead("Connection: Upgrade", "Connection: keep-alive"), 426, "Upgrade"},
-		{"POST", instead("GET", "POST"), 405, "Allow"},
-		{"version 8", instead("Version: 13", "Version: 8"), 426, "Sec-WebSocket-Version"},
-		{"no version", instead("Sec-WebSocket-Version: 13\r\n", ""), 426, "Sec-WebSocket-Version"},
-		{"two versions", with("Sec-WebSocket-Version: 13"), 426, "Sec-WebSocket-Version"},
-		{"no key", instead("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400, ""},
-		{"two keys", with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400, ""},
-		{"short key", instead("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), 400, ""},
-		{"key not base64", instead("dGhlIHNhbXBsZSBub25jZQ==", "the sample nonce of it.."), 400, ""},
-		{"HTTP/1.0", instead("HTTP/1.1", "HTTP/1.0"), 400, ""},
-		{"no Host", instead("Host: gate.test\r\n", ""), 400, ""},
-		{"empty Host", instead("Host: gate.test", "Host:"), 400, ""},
-		{"a body", with("Content-Length: 4") + "body", 400, ""},
-		{"another origin", with("Origin: https://evil.test"), 403, ""},
-		{"own origin as a prefix", with("Origin: https://gate.test.evil.test"), 403, ""},
-		{"opaque origin", with("Origin: null"), 403, ""},
-		{"two origins", with("Origin: https://gate.test\r\nOrigin: https://gate.test"), 403, ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			answer := f.request(c.raw)
-			if answer.StatusCode != c.status {
-				t.Errorf("status %d; want %d", answer.StatusCode, c.status)
+		instead := func(old, new string) string {
+			if !strings.Contains(handshake("/ws"), old) {
+				t.Fatalf("%q is not in the handshake", old)
 			}
-			if c.header != "" && answer.Header.Get(c.header) == "" {
-				t.Errorf("no %s header", c.header)
-			}
-		})
-	}
+			return strings.Replace(handshake("/ws"), old, new, 1)
+		}
+		for _, c := range []struct {
+			name, raw string
+			status    int
+			header    string // that the answer must have
+		}{
+			{"RFC 6455's example", handshake("/ws"), 101, ""},
+			{"headers split and in other case", instead("Connection: Upgrade", "connection: keep-alive\r\nConnection: UPGRADE"), 101, ""},
+			{"own origin", with("Origin: https://gate.test"), 101, ""},
+			{"plain GET", "GET /ws HTTP/1.1\r\nHost: gate.test\r\n\r\n", 426, "Sec-WebSocket-Version"},
+			{"no Connection token", instead("Connection: Upgrade", "Connection: keep-alive"), 426, "Upgrade"},
+			{"POST", instead("GET", "POST"), 405, "Allow"},
+			{"version 8", instead("Version: 13", "Version: 8"), 426, "Sec-WebSocket-Version"},
+			{"no version", instead("Sec-WebSocket-Version: 13\r\n", ""), 426, "Sec-WebSocket-Version"},
+			{"two versions", with("Sec-WebSocket-Version: 13"), 426, "Sec-WebSocket-Version"},
+			{"no key", instead("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400, ""},
+			{"two keys", with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400, ""},
+			{"short key", instead("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), 400, ""},
+			{"key not base64", instead("dGhlIHNhbXBsZSBub25jZQ==", "the sample nonce of it.."), 400, ""},
+			{"HTTP/1.0", instead("HTTP/1.1", "HTTP/1.0"), 400, ""},
+			{"no Host", instead("Host: gate.test\r\n", ""), 400, ""},
+			{"empty Host", instead("Host: gate.test", "Host:"), 400, ""},
+			{"a body", with("Content-Length: 4") + "body", 400, ""},
+			{"another origin", with("Origin: https://evil.test"), 403, ""},
+			{"own origin as a prefix", with("Origin: https://gate.test.evil.test"), 403, ""},
+			{"opaque origin", with("Origin: null"), 403, ""},
+			{"two origins", with("Origin: https://gate.test\r\nOrigin: https://gate.test"), 403, ""},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				answer := f.request(c.raw)
+				if answer.StatusCode != c.status {
+					t.Errorf("status %d; want %d", answer.StatusCode, c.status)
+				}
+				if c.header != "" && answer.Header.Get(c.header) == "" {
+					t.Errorf("no %s header", c.header)
+				}
+			})
+		}
+	})
 }
 
 func TestOriginList(t *testing.T) {
-	for _, c := range []struct {
-		allowed, origin string
-		want            int
-	}{
-		{"https://app.test", "https://app.test", 101},
-		{"https://app.test", "https://APP.test", 101},
-		{"https://app.test", "http://app.test", 403},
-		{"https://app.test", "https://gate.test", 403},
-		{"*", "https://anything.test", 101},
-		{"*", "null", 101},
-	} {
-		f := start(t, func(cfg *gateway.Config) { cfg.AllowOrigins = []string{c.allowed} })
-		raw := strings.Replace(handshake("/ws"), "\r\n\r\n", "\r\nOrigin: "+c.origin+"\r\n\r\n", 1)
-		if got := f.request(raw).StatusCode; got != c.want {
-			t.Errorf("allowed %s, origin %s: status %d; want %d", c.allowed, c.origin, got, c.want)
+	onBoth(t, func(t *testing.T) {
+		for _, c := range []struct {
+			allowed, origin string
+			want            int
+		}{
+			{"https://app.test", "https://app.test", 101},
+			{"https://app.test", "https://APP.test", 101},
+			{"https://app.test", "http://app.test", 403},
+			{"https://app.test", "https://gate.test", 403},
+			{"*", "https://anything.test", 101},
+			{"*", "null", 101},
+		} {
+			f := start(t, func(cfg *gateway.Config) { cfg.AllowOrigins = []string{c.allowed} })
+			raw := strings.Replace(handshake("/ws"), "\r\n\r\n", "\r\nOrigin: "+c.origin+"\r\n\r\n", 1)
+			if got := f.request(raw).StatusCode; got != c.want {
+				t.Errorf("allowed %s, origin %s: status %d; want %d", c.allowed, c.origin, got, c.want)
+			}
 		}
-	}
+	})
 }
 
 func TestCapacity(t *testing.T) {
-	f := start(t, func(cfg *gateway.Config) { cfg.MaxSessions = 2 })
-	a := f.dial("/ws")
-	f.dial("/echo")
-	answer := f.request(handshake("/ws"))
-	if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("status %d, Retry-After %q; want 503 with one", answer.StatusCode, answer.Header.Get("Retry-After"))
-	}
-	_ = a.WriteClose(1000, nil)
-	<-a.gone
-	waitFor(t, "the place to be free again", func() bool { return f.Stats().Sessions == 1 })
-	f.dial("/ws")
+	onBoth(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.MaxSessions = 2 })
+		a := f.dial("/ws")
+		f.dial("/echo")
+		answer := f.request(handshake("/ws"))
+		if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
+			t.Errorf("status %d, Retry-After %q; want 503 with one", answer.StatusCode, answer.Header.Get("Retry-After"))
+		}
+		_ = a.WriteClose(1000, nil)
+		<-a.gone
+		waitFor(t, "the place to be free again", func() bool { return f.Stats().Sessions == 1 })
+		f.dial("/ws")
+	})
 }
 
 // waitFor polls for at most ten seconds: for what real goroutines do.

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -44,7 +43,7 @@ func (l *logged) with(message string) (found []map[string]any) {
 
 // TestLogWords pins what today's operators grep for.
 func TestLogWords(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		log := &logged{}
 		f := start(t, func(cfg *gateway.Config) { cfg.Logger = zerolog.New(log) })
 		f.dial("/ws")
@@ -72,7 +71,7 @@ func TestLogWords(t *testing.T) {
 }
 
 func TestLogLinesAreSampledAndCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		log := &logged{}
 		f := start(t, func(cfg *gateway.Config) { cfg.Logger = zerolog.New(log) })
 		for range 130 {
@@ -90,7 +89,7 @@ func TestLogLinesAreSampledAndCounted(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.MaxSessions = 10 })
 		f.dial("/ws")
 		f.dial("/ws")
