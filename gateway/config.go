@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -198,3 +199,7 @@ func (a Activity) String() string {
 	}
 	return strings.Join(names, ",")
 }
+
+// ListenConfig is how to listen for clients at the least cost per connection; any
+// other net.Listener does as well.
+func (cfg *Config) ListenConfig() net.ListenConfig { return wsconn.ListenConfig(cfg.WriteTimeout) }

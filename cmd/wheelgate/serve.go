@@ -84,11 +84,11 @@ func open(ctx context.Context, o *options, log zerolog.Logger) (*listeners, erro
 			return nil, err
 		}
 	}
-	var config net.ListenConfig
+	config := o.gateway.ListenConfig()
 	if s.public, err = config.Listen(ctx, "tcp", o.listen); err != nil {
 		return nil, listenFault("listen", o.listen, err)
 	}
-	if s.admin, err = config.Listen(ctx, "tcp", o.adminListen); err != nil {
+	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", o.adminListen); err != nil {
 		_ = s.public.Close()
 		return nil, listenFault("admin-listen", o.adminListen, err)
 	}

@@ -18,36 +18,38 @@ type loopConn struct {
 	// Static after serve.
 	loop    *loop
 	handler Handler
-	remote  netip.AddrPort
+	remote  netip.Addr // zero if there is none
+	port    uint16
 
 	// Owned by the loop; by serve before it has joined.
+	unfinished bool // what Handler.Unfinished was told last
+	hungUp     bool // the peer's direction has ended, ours has still to
 	guard      guard
-	partial    *partial // nil when there is none
+	partial    *partial // nil when there is none; before the first turn, what net/http had read
 	slot       int32    // in the loop's table; -1 when in none
 	counted    int32    // bytes of the transport's partials
-	unfinished bool     // what Handler.Unfinished was told last
-	hungUp     bool     // the peer's direction has ended, ours has still to
 
 	// deaf is set when input no longer matters: after a close or a loss.
 	deaf atomic.Bool
 
-	mu sync.Mutex
 	// Guarded by mu; fd is changed by the loop only, which reads it without.
-	fd           int32   // -1 when released
+	fd           int32 // -1 when released
+	mu           sync.Mutex
 	out          *outbox // nil when it never had anything, or all is written
-	early        *[]byte // what net/http had read, until the loop has taken it
+	ending       *ending // nil until something has ended the connection
 	joining      bool    // the 101 is not out yet: queue, do not write
 	attending    bool    // posted to the loop and not looked at yet
 	closing      bool    // a close frame is queued or written: accept no more
 	closeWritten bool    // and it is written
 	lost         bool    // to be released
-	endErr       error   // for End.Err, once ended
-	ended        bool
 }
+
+// ending is what ended a connection, for End.Err.
+type ending struct{ err error }
 
 func newLoopConn(l *loop, fd int32, remote netip.AddrPort) *loopConn {
 	return &loopConn{
-		loop: l, fd: fd, remote: remote, slot: -1, joining: true,
+		loop: l, fd: fd, remote: remote.Addr(), port: remote.Port(), slot: -1, joining: true,
 		guard: guard{maxMessage: int32(l.t.cfg.MaxMessage)},
 	}
 }
@@ -70,11 +72,11 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 
 // join hands c to its loop: the 101 is out.
 func (c *loopConn) join(early []byte) {
+	if len(early) > 0 {
+		c.partial = &partial{bytes: early}
+	}
 	c.mu.Lock()
 	c.joining = false
-	if len(early) > 0 {
-		c.early = &early
-	}
 	c.attendLocked()
 	c.mu.Unlock()
 }
@@ -84,14 +86,14 @@ func (c *loopConn) RemoteAddr() net.Addr {
 	if !c.remote.IsValid() {
 		return pipeAddr{}
 	}
-	return net.TCPAddrFromAddrPort(c.remote)
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.remote, c.port))
 }
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *loopConn) Send(f *Frame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.lost || c.ended {
+	if c.closing || c.lost || c.ending != nil {
 		return ErrClosed
 	}
 	if c.out != nil && !c.out.admits(f, &c.loop.t.cfg) {
@@ -114,7 +116,7 @@ func (c *loopConn) close(code uint16, reason string, now bool) {
 	f := closeFrame(code, reason)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.lost || c.ended {
+	if c.closing || c.lost || c.ending != nil {
 		return
 	}
 	c.closing = true
@@ -212,8 +214,8 @@ func (c *loopConn) end(err error) {
 }
 
 func (c *loopConn) endLocked(err error) {
-	if !c.ended {
-		c.ended, c.endErr = true, err
+	if c.ending == nil {
+		c.ending = &ending{err}
 	}
 }
 
@@ -259,7 +261,7 @@ func (c *loopConn) release(err error) {
 	c.endLocked(err)
 	c.loop.close(c.fd)
 	c.fd = -1
-	end := End{Err: c.endErr}
+	end := End{Err: c.ending.err}
 	if c.out != nil {
 		end.Unsent = c.out.discard()
 	}

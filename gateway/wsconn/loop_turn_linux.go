@@ -139,23 +139,31 @@ func (l *loop) dropStuck() {
 func (l *loop) attend(c *loopConn) {
 	c.mu.Lock()
 	c.attending = false
-	gone, lost, backlog, early := c.fd < 0, c.lost, c.out != nil && !c.out.empty(), c.early
-	c.early = nil
+	gone, lost, backlog := c.fd < 0, c.lost, c.out != nil && !c.out.empty()
 	c.mu.Unlock()
 	switch {
 	case gone:
 	case lost:
 		l.finish(c)
-	default:
-		if c.slot < 0 && !l.register(c) {
-			return
-		}
-		if backlog {
-			l.flush(c)
-		}
-		if early != nil && c.slot >= 0 {
-			l.take(c, *early)
-		}
+	case c.slot < 0:
+		l.welcome(c, backlog)
+	case backlog:
+		l.flush(c)
+	}
+}
+
+// welcome is c's first turn.
+func (l *loop) welcome(c *loopConn, backlog bool) {
+	early := c.partial
+	c.partial = nil
+	if !l.register(c) {
+		return
+	}
+	if backlog {
+		l.flush(c)
+	}
+	if early != nil && c.slot >= 0 {
+		l.take(c, early.bytes)
 	}
 }
 

@@ -13,14 +13,21 @@ const (
 	keepAliveCount    = 3
 )
 
-// setSocketOptions prepares the TCP socket under conn, if there is one.
-// Failures are ignored: the connection works without, only less well.
+// ListenConfig returns how to listen so that accepted sockets come with the options
+// of our connections: Linux hands those of the listening socket on. Connections of
+// other listeners get theirs one by one. The writeTimeout is Config's.
+func ListenConfig(writeTimeout time.Duration) net.ListenConfig {
+	return listenConfig(userTimeout(writeTimeout))
+}
+
+// setSocketOptions prepares the TCP socket under conn, if there is one, unless
+// that was the listener's doing. Failures are ignored: the connection works
+// without, only less well. (TCP_NODELAY is set by package net.)
 func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
 	tcp := tcpUnder(conn)
-	if tcp == nil {
+	if tcp == nil || hasUserTimeout(tcp, userTimeout(writeTimeout)) {
 		return
 	}
-	_ = tcp.SetNoDelay(true)
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 	})

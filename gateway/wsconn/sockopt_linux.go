@@ -2,6 +2,8 @@ package wsconn
 
 import (
 	"net"
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,4 +18,43 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) {
 	_ = raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 	})
+}
+
+func hasUserTimeout(tcp *net.TCPConn, d time.Duration) (has bool) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		ms, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		has = err == nil && ms == int(d.Milliseconds())
+	})
+	return has
+}
+
+// listenConfig sets TCP_USER_TIMEOUT last: it stands for all of them.
+func listenConfig(userTimeout time.Duration) net.ListenConfig {
+	options := []struct{ level, name, value int }{
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds())},
+	}
+	return net.ListenConfig{
+		KeepAlive: -1, // or package net sets its own on each connection
+		Control: func(_, _ string, raw syscall.RawConn) (err error) {
+			ctlErr := raw.Control(func(fd uintptr) {
+				for _, o := range options {
+					if err == nil {
+						err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
+					}
+				}
+			})
+			if err == nil {
+				err = ctlErr
+			}
+			return err
+		},
+	}
 }

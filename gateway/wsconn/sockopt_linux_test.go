@@ -22,18 +22,46 @@ func TestSocketOptions(t *testing.T) {
 			if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
 				conn = over.NetConn()
 			}
-			f := func(name string, level, option, want int) {
-				t.Helper()
-				if got := getOption(t, conn.(*net.TCPConn), level, option); got != want {
-					t.Errorf("%s is %d, want %d", name, got, want)
-				}
-			}
-			f("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-			f("SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-			f("TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)
-			f("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 200_000)
+			checkOptions(t, conn)
 		})
 	}
+}
+
+// TestListenConfig: accepted sockets have the options before anything is done to them.
+func TestListenConfig(t *testing.T) {
+	cfg := wsconn.ListenConfig(100 * time.Second)
+	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	checkOptions(t, conn)
+}
+
+func checkOptions(t *testing.T, conn net.Conn) {
+	t.Helper()
+	f := func(name string, level, option, want int) {
+		t.Helper()
+		if got := getOption(t, conn.(*net.TCPConn), level, option); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+	f("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	f("SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	f("TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)
+	f("TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10)
+	f("TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
+	f("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 200_000)
 }
 
 func TestUserTimeout(t *testing.T) {

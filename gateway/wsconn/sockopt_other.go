@@ -9,3 +9,7 @@ import (
 
 // setUserTimeout does nothing: only Linux has TCP_USER_TIMEOUT.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
+
+func hasUserTimeout(*net.TCPConn, time.Duration) bool { return false }
+
+func listenConfig(time.Duration) net.ListenConfig { return net.ListenConfig{} }

@@ -35,8 +35,8 @@ func buildAll(ctx context.Context, dir string, impls []string, cores []int) ([]t
 	}
 	var targets []target
 	for _, impl := range impls {
-		if impl == "wheelgate" {
-			found, err := buildWheelgate(ctx, dir, root, cores)
+		if name, product, _ := strings.Cut(impl, "="); name == "wheelgate" {
+			found, err := buildWheelgate(ctx, dir, root, product, cores)
 			if err != nil {
 				return nil, err
 			}
@@ -50,14 +50,21 @@ func buildAll(ctx context.Context, dir string, impls []string, cores []int) ([]t
 	return targets, nil
 }
 
-// buildWheelgate builds ../../cmd/wheelgate with the probe of the other servers
-// laid over it. It is a target for each transport it has.
-func buildWheelgate(ctx context.Context, dir, root string, cores []int) ([]target, error) {
-	product := filepath.Join(root, "..", "..")
+// buildWheelgate builds cmd/wheelgate of a checkout, "" for the one around us, with
+// the probe of the other servers laid over it. It is a target for each transport
+// it has, but of another checkout, to compare with, for the default only.
+func buildWheelgate(ctx context.Context, dir, root, product string, cores []int) ([]target, error) {
+	other := product
+	if other == "" {
+		product = filepath.Join(root, "..", "..")
+	}
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {
 		filepath.Join(product, "cmd", "wheelgate", "peers_probe.go"): filepath.Join(root, "server", "probe.go"),
 	}})
 	if err != nil {
+		return nil, err
+	}
+	if dir, err = os.MkdirTemp(dir, "wheelgate"); err != nil {
 		return nil, err
 	}
 	overlayFile, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "wheelgate")
@@ -67,6 +74,9 @@ func buildWheelgate(ctx context.Context, dir, root string, cores []int) ([]targe
 	err = build(ctx, cores, product, "-tags", wheelgateTags, "-overlay", overlayFile, "-o", binary, "./cmd/wheelgate")
 	if err != nil {
 		return nil, err
+	}
+	if other != "" {
+		return []target{wheelgate(binary, "wheelgate of "+other)}, nil
 	}
 	help, err := exec.CommandContext(ctx, binary, "--help").Output()
 	if err != nil {

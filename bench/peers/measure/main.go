@@ -68,7 +68,7 @@ func parseFlags() options {
 	flag.DurationVar(&o.idle, "idle", 3*time.Second, "duration of the idle measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds over all servers; the table has the best of the CPU costs, the medians of the rest")
 	flag.BoolVar(&o.pinned, "pinned", false, "a core for the server and one for the client, instead of all cores for both")
-	impls := flag.String("impls", "gws,gws1k,gorilla,nbio,wheelgate", "servers, in order; wheelgate is each of its transports")
+	impls := flag.String("impls", "gws,gws1k,gorilla,nbio,wheelgate", "servers, in order; wheelgate is each of its transports, wheelgate=DIR another checkout of it")
 	short := flag.Bool("short", false, "a quick look: 2,000 sessions, a tenth of the messages, one round")
 	flag.Parse()
 	if *short {
