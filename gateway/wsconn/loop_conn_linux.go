@@ -13,7 +13,7 @@ import (
 
 // loopConn is a connection of Loop. An idle one is this and its descriptor.
 //
-// Lock order: mu, then loop.mu. Under mu nothing blocks and no Handler is called.
+// Lock order: mu, then loop.mu or the locks of its slots and poller. Under mu nothing blocks and no Handler is called.
 type loopConn struct {
 	// Static after serve.
 	loop    *loop
@@ -70,15 +70,20 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 	}
 }
 
-// join hands c to its loop: the 101 is out.
+// join hands c to its loop: the 101 is out. The loop is not woken if all there is
+// to do is to wait for input.
 func (c *loopConn) join(early []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.joining = false
 	if len(early) > 0 {
 		c.partial = &partial{bytes: early}
 	}
-	c.mu.Lock()
-	c.joining = false
-	c.attendLocked()
-	c.mu.Unlock()
+	if c.partial != nil || c.out != nil || c.lost {
+		c.attendLocked()
+	} else if err := c.loop.register(c); err != nil {
+		c.loseLocked(err)
+	}
 }
 
 // RemoteAddr implements Conn.

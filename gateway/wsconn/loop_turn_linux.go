@@ -13,7 +13,7 @@ import (
 // loopBuffer is what one connection may give in a turn, in bytes.
 const loopBuffer = 64 << 10
 
-// loop is one event loop. All of it belongs to its goroutine but for posted.
+// loop is one event loop. All of it belongs to its goroutine unless it says otherwise.
 type loop struct {
 	inert
 	t *Loop
@@ -22,9 +22,7 @@ type loop struct {
 	input   []byte            // what a connection gave in this turn
 	output  []byte            // for gathering small frames
 
-	slots   []*loopConn
-	ages    []int32 // a slot's age tells events of its last owner from its new one's
-	free    []int32
+	slots   slots                   // for any goroutine
 	blocked map[*loopConn]time.Time // with a backlog; when the peer last took a byte
 	checked time.Time               // when blocked was last looked over
 
@@ -102,8 +100,8 @@ func (l *loop) handle(e unix.EpollEvent) {
 	if e.Fd == wakeSlot {
 		return // takePosted comes before the next wait
 	}
-	c := l.slots[e.Fd]
-	if c == nil || l.ages[e.Fd] != e.Pad {
+	c := l.slots.owner(e.Fd, e.Pad)
+	if c == nil {
 		return // its connection ended earlier in this batch
 	}
 	if e.Events&unix.EPOLLOUT != 0 {
@@ -152,11 +150,13 @@ func (l *loop) attend(c *loopConn) {
 	}
 }
 
-// welcome is c's first turn.
+// welcome is the first turn of a connection that joined with something to do.
 func (l *loop) welcome(c *loopConn, backlog bool) {
 	early := c.partial
 	c.partial = nil
-	if !l.register(c) {
+	if err := l.register(c); err != nil {
+		c.lose(err)
+		l.finish(c)
 		return
 	}
 	if backlog {
@@ -167,27 +167,20 @@ func (l *loop) welcome(c *loopConn, backlog bool) {
 	}
 }
 
-// register adds c to the epoll set and reports whether that worked.
-func (l *loop) register(c *loopConn) bool {
-	if last := len(l.free) - 1; last >= 0 {
-		c.slot = l.free[last]
-		l.free = l.free[:last]
-		l.slots[c.slot] = c
-	} else {
-		c.slot = int32(len(l.slots))
-		l.slots = append(l.slots, c)
-		l.ages = append(l.ages, 0)
+// register has the poller watch c for input; for whoever owns c.
+func (l *loop) register(c *loopConn) error {
+	age := l.slots.take(c)
+	if err := l.watch(unix.EPOLL_CTL_ADD, c.fd, unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.slot, Pad: age}); err != nil {
+		l.slots.give(c.slot)
+		c.slot = -1
+		return err
 	}
-	if err := l.interest(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
-		c.lose(err)
-		l.finish(c)
-		return false
-	}
-	return true
+	return nil
 }
 
-func (l *loop) interest(c *loopConn, op int, events uint32) error {
-	return l.watch(op, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: l.ages[c.slot]})
+// interest changes what c is watched for.
+func (l *loop) interest(c *loopConn, events uint32) error {
+	return l.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: l.slots.age(c.slot)})
 }
 
 // receive takes what has come on c, at most loopBuffer of it.
@@ -248,7 +241,7 @@ func (l *loop) forget(c *loopConn) {
 func (l *loop) hungUp(c *loopConn) {
 	if c.hasFarewell() {
 		c.hungUp = true
-		if l.interest(c, unix.EPOLL_CTL_MOD, unix.EPOLLOUT) == nil {
+		if l.interest(c, unix.EPOLLOUT) == nil {
 			return
 		}
 	}
@@ -300,14 +293,14 @@ func (l *loop) flush(c *loopConn) {
 			l.blocked[c] = time.Now()
 		}
 		if !waiting && !c.hungUp {
-			err = l.interest(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLOUT)
+			err = l.interest(c, unix.EPOLLIN|unix.EPOLLOUT)
 		}
 	case c.hungUp:
 		c.end(io.EOF)
 		l.finish(c)
 	case waiting:
 		delete(l.blocked, c)
-		err = l.interest(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+		err = l.interest(c, unix.EPOLLIN)
 	}
 	if err != nil {
 		c.lose(err)
@@ -319,9 +312,7 @@ func (l *loop) flush(c *loopConn) {
 func (l *loop) finish(c *loopConn) {
 	delete(l.blocked, c)
 	if c.slot >= 0 {
-		l.slots[c.slot] = nil
-		l.ages[c.slot]++
-		l.free = append(l.free, c.slot)
+		l.slots.give(c.slot)
 		c.slot = -1
 	}
 	c.release(nil)

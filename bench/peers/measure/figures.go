@@ -215,7 +215,7 @@ func (m *measurement) leave(ctx context.Context) error {
 
 // awaitGone returns when the server has closed what was opened since it had files.
 func (m *measurement) awaitGone(ctx context.Context, files int) error {
-	const spare = 4 // of the administration
+	const spare = 16 // of the administration, and of loops that begin with the first connection
 	err := m.await(ctx, "rid of all connections", func() bool { return m.descriptors() <= files+spare })
 	time.Sleep(200 * time.Millisecond) // for goroutines to end
 	return err
