@@ -32,8 +32,13 @@ func (g *Gateway) Broadcast(op wsconn.Opcode, payload []byte) (int, error) {
 	return n, nil
 }
 
-// fanOut offers f to all sessions, a goroutine per processor taking the hub's
-// shards in turn.
+// fanOutShare is for how many sessions another processor is worth its while: it
+// takes caches and cores from who reads, 7 % more time per delivery where client
+// and server share two cores.
+const fanOutShare = 16 << 10
+
+// fanOut offers f to all sessions, on as many processors as they are worth, which
+// take the hub's shards in turn.
 func (g *Gateway) fanOut(f *wsconn.Frame) int {
 	var shard, accepted atomic.Int64
 	work := func() {
@@ -48,7 +53,7 @@ func (g *Gateway) fanOut(f *wsconn.Frame) int {
 		}
 	}
 	var others sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) - 1 {
+	for range min(runtime.GOMAXPROCS(0)-1, int(g.hub.count.Load())/fanOutShare) {
 		others.Go(work)
 	}
 	work()
