@@ -20,7 +20,7 @@ func (in inbound) Message(op wsconn.Opcode, payload []byte) {
 	s.hear(ActivityIn)
 	s.received.Add(1)
 	s.g.metrics.received.Inc()
-	if s.closing.Load() != 0 {
+	if !s.life.isOpen() {
 		return // read only to let the close frame through
 	}
 	if s.echo {
@@ -108,11 +108,11 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 		g:         g,
 		conn:      conn,
 		key:       g.hub.newKey(),
-		opened:    g.wheel.Now(),
 		connected: time.Since(g.made),
 		phase:     randomByte(),
 		echo:      echo,
 	}
+	s.life.open(g.wheel.Now())
 	s.timeout.Store(int64(g.cfg.SessionTimeout))
 	s.pinged.Store(never)
 	s.begun.Store(never)

@@ -45,10 +45,9 @@ type Session struct {
 	g         *Gateway
 	conn      wsconn.Conn
 	key       sessionKey
-	opened    int64         // step
-	connected time.Duration // after Gateway.made
 	phase     uint8
 	echo      bool
+	connected time.Duration // after Gateway.made
 
 	entry   wheel.Entry[Session]
 	timeout atomic.Int64 // nanoseconds
@@ -59,9 +58,41 @@ type Session struct {
 
 	pinged   atomic.Int64 // step of our last ping, or never
 	begun    atomic.Int64 // step in which the unfinished message began, or never
-	closing  atomic.Int64 // (step+1)<<8 | Reason; 0: open
+	life     life
 	received atomic.Uint64
 	sent     atomic.Uint64
+}
+
+// life is a session's state in a word: while it is open the step in which it
+// opened, as -1-step; from then on the step in which it was closed and why, as
+// step<<8 | Reason. It leaves the first state once.
+type life struct{ word atomic.Int64 }
+
+func (l *life) open(step int64) { l.word.Store(-1 - step) }
+
+func (l *life) isOpen() bool { return l.word.Load() < 0 }
+
+// close reports whether this call was the one that ended the open state.
+func (l *life) close(step int64, r Reason) bool {
+	word := l.word.Load()
+	return word < 0 && l.word.CompareAndSwap(word, step<<8|int64(r))
+}
+
+// steps returns when the session was opened and closed. What is in the future or
+// not known any more is never.
+func (l *life) steps() (opened, closed int64) {
+	word := l.word.Load()
+	if word >= 0 {
+		return never, word >> 8
+	}
+	return -1 - word, never
+}
+
+func (l *life) reason() Reason {
+	if word := l.word.Load(); word >= 0 {
+		return Reason(word & 0xff)
+	}
+	return ReasonNone
 }
 
 // ID returns the session's id: 32 characters of A-Z2-7, never used again.
@@ -106,7 +137,7 @@ func (s *Session) Send(op wsconn.Opcode, payload []byte) error {
 
 // send offers f to the outbox; it counts for the session only.
 func (s *Session) send(f *wsconn.Frame) error {
-	if s.closing.Load() != 0 {
+	if !s.life.isOpen() {
 		return ErrGone
 	}
 	switch err := s.conn.Send(f); {
@@ -171,23 +202,24 @@ func (s *Session) end(c closing) bool {
 }
 
 func (s *Session) markClosing(r Reason) bool {
-	return s.closing.CompareAndSwap(0, (s.g.wheel.Now()+1)<<8|int64(r))
+	return s.life.close(s.g.wheel.Now(), r)
 }
 
 // Reason returns why the session ended, ReasonNone while it is open.
-func (s *Session) Reason() Reason { return Reason(s.closing.Load() & 0xff) }
+func (s *Session) Reason() Reason { return s.life.reason() }
 
 // facts gathers what the session's deadline depends on.
 func (s *Session) facts() facts {
 	w := &s.g.waits
 	both := s.both.Step()
+	opened, closed := s.life.steps()
 	return facts{
-		opened:      s.opened,
+		opened:      opened,
 		heard:       max(both, s.heardOnly.Step()),
 		active:      s.lastActive(),
 		pinged:      s.pinged.Load(),
 		begun:       s.begun.Load(),
-		closed:      s.closing.Load()>>8 + never,
+		closed:      closed,
 		idleWait:    s.g.wheel.Steps(time.Duration(s.timeout.Load())),
 		messageWait: w.message,
 		pingWait:    w.ping,

@@ -27,6 +27,7 @@ type loopConn struct {
 	guard      guard
 	partial    *partial // nil when there is none; before the first turn, what net/http had read
 	slot       int32    // in the loop's table; -1 when in none
+	age        int32    // of the slot's owners
 	counted    int32    // bytes of the transport's partials
 
 	// deaf is set when input no longer matters: after a close or a loss.

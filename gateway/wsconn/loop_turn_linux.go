@@ -169,8 +169,8 @@ func (l *loop) welcome(c *loopConn, backlog bool) {
 
 // register has the poller watch c for input; for whoever owns c.
 func (l *loop) register(c *loopConn) error {
-	age := l.slots.take(c)
-	if err := l.watch(unix.EPOLL_CTL_ADD, c.fd, unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.slot, Pad: age}); err != nil {
+	l.slots.take(c)
+	if err := l.watch(unix.EPOLL_CTL_ADD, c.fd, unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.slot, Pad: c.age}); err != nil {
 		l.slots.give(c.slot)
 		c.slot = -1
 		return err
@@ -180,7 +180,7 @@ func (l *loop) register(c *loopConn) error {
 
 // interest changes what c is watched for.
 func (l *loop) interest(c *loopConn, events uint32) error {
-	return l.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: l.slots.age(c.slot)})
+	return l.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: c.age})
 }
 
 // receive takes what has come on c, at most loopBuffer of it.

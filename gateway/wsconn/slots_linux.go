@@ -3,18 +3,22 @@ package wsconn
 import "sync"
 
 // slots number the connections of a loop: an event carries the number, and the
-// slot's age, which tells events for its last owner from those for its new one.
+// age of the connection, which tells events of a slot's last owner from those of
+// its new one.
 type slots struct {
 	mu    sync.Mutex // a leaf
 	conns []*loopConn
-	ages  []int32
 	free  []int32
+	taken int32 // times, wrapping around
 }
 
-// take gives c a slot, which c knows before any other goroutine finds it there.
-func (s *slots) take(c *loopConn) (age int32) {
+// take gives c a slot and an age, which c knows before any other goroutine finds
+// it there.
+func (s *slots) take(c *loopConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.taken++
+	c.age = s.taken
 	if last := len(s.free) - 1; last >= 0 {
 		c.slot = s.free[last]
 		s.free = s.free[:last]
@@ -22,9 +26,7 @@ func (s *slots) take(c *loopConn) (age int32) {
 	} else {
 		c.slot = int32(len(s.conns))
 		s.conns = append(s.conns, c)
-		s.ages = append(s.ages, 0)
 	}
-	return s.ages[c.slot]
 }
 
 // give takes the slot back.
@@ -32,22 +34,15 @@ func (s *slots) give(slot int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[slot] = nil
-	s.ages[slot]++
 	s.free = append(s.free, slot)
 }
 
-// owner returns who has the slot since it was age, nil if nobody any more.
+// owner returns who has the slot and is of this age, nil if nobody any more.
 func (s *slots) owner(slot, age int32) *loopConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ages[slot] != age {
-		return nil
+	if c := s.conns[slot]; c != nil && c.age == age {
+		return c
 	}
-	return s.conns[slot]
-}
-
-func (s *slots) age(slot int32) int32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ages[slot]
+	return nil
 }
