@@ -19,7 +19,8 @@ import (
 // soak is how long TestSoak goes on; `make soak` gives it ten minutes.
 var soak = flag.Duration("soak", 5*time.Second, "how long TestSoak makes trouble")
 
-// The kinds of trouble, each on a connection of its own that is upgraded already.
+// The kinds of trouble, each on a connection of its own that is upgraded already;
+// to vanish without a FIN is one more.
 var troubles = []func(net.Conn, *bufio.Reader){
 	func(c net.Conn, in *bufio.Reader) { // talks, and leaves in order
 		for range 5 {
@@ -72,6 +73,9 @@ var troubles = []func(net.Conn, *bufio.Reader){
 	},
 }
 
+// vanished is longer than the program takes to give up on a peer that is gone.
+const vanished = 4 * time.Second
+
 func send(c net.Conn, first byte, payload string) error {
 	_, err := c.Write(append([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...))
 	return err
@@ -99,7 +103,7 @@ func TestSoak(t *testing.T) {
 func (p *program) trouble(t *testing.T, d time.Duration) (rounds int) {
 	t.Helper()
 	end := time.Now().Add(d)
-	var clients sync.WaitGroup
+	var clients, gone sync.WaitGroup
 	var mu sync.Mutex
 	for range 32 {
 		clients.Go(func() {
@@ -112,8 +116,13 @@ func (p *program) trouble(t *testing.T, d time.Duration) (rounds int) {
 				in := bufio.NewReaderSize(conn, 512)
 				if err := shakeAt(conn, in, "/echo"); err != nil {
 					t.Error(err)
+				} else if kind := rand.IntN(len(troubles) + 1); kind < len(troubles) {
+					troubles[kind](conn, in)
 				} else {
-					troubles[rand.IntN(len(troubles))](conn, in)
+					gone.Add(1)
+					if err := vanish(conn.(*net.TCPConn), vanished, gone.Done); err != nil {
+						t.Error(err)
+					}
 				}
 				_ = conn.Close()
 				mu.Lock()
@@ -133,6 +142,7 @@ func (p *program) trouble(t *testing.T, d time.Duration) (rounds int) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	clients.Wait()
+	gone.Wait()
 	return rounds
 }
 
