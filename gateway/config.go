@@ -58,6 +58,12 @@ type Config struct {
 	// DrainWindow is the time over which a drain spreads its closes; 0 is at once.
 	DrainWindow time.Duration
 
+	// Compression takes clients' offers of permessage-deflate (RFC 7692), without
+	// context takeover: messages are compressed one by one, a broadcast once.
+	Compression bool
+	// CompressionThreshold is the least message that is sent compressed, in bytes.
+	CompressionThreshold int
+
 	// AllowOrigins lists the origins (scheme://host[:port]) whose pages may
 	// connect; "*" is any. Empty is the origin of the request's own host only.
 	// Requests without an Origin header, which no browser sends, always may.
@@ -82,22 +88,23 @@ type Config struct {
 // DefaultConfig is what wheelgate runs with when nothing is set.
 func DefaultConfig() Config {
 	return Config{
-		SessionTimeout:   30 * time.Minute,
-		Activity:         ActivityIn | ActivityOut | ActivityPing,
-		PingInterval:     25 * time.Second,
-		PongTimeout:      10 * time.Second,
-		WriteTimeout:     10 * time.Second,
-		MessageTimeout:   30 * time.Second,
-		CloseWait:        2 * time.Second,
-		HandshakeTimeout: 5 * time.Second,
-		OutboxMessages:   64,
-		OutboxBytes:      256 << 10,
-		MaxMessage:       64 << 10,
-		PartialBudget:    64 << 20,
-		ExpiryRate:       100_000,
-		DrainWindow:      30 * time.Second,
-		IdleReturn:       true,
-		Logger:           zerolog.Nop(),
+		SessionTimeout:       30 * time.Minute,
+		Activity:             ActivityIn | ActivityOut | ActivityPing,
+		PingInterval:         25 * time.Second,
+		PongTimeout:          10 * time.Second,
+		WriteTimeout:         10 * time.Second,
+		MessageTimeout:       30 * time.Second,
+		CloseWait:            2 * time.Second,
+		HandshakeTimeout:     5 * time.Second,
+		OutboxMessages:       64,
+		OutboxBytes:          256 << 10,
+		MaxMessage:           64 << 10,
+		PartialBudget:        64 << 20,
+		CompressionThreshold: 512,
+		ExpiryRate:           100_000,
+		DrainWindow:          30 * time.Second,
+		IdleReturn:           true,
+		Logger:               zerolog.Nop(),
 	}
 }
 
@@ -138,6 +145,7 @@ func (c *Config) Validate() error {
 	fault(c.OutboxMessages >= 1, "OutboxMessages", c.OutboxMessages, "at least 1")
 	fault(c.OutboxBytes >= 1<<10, "OutboxBytes", c.OutboxBytes, "at least 1024")
 	fault(c.MaxMessage >= 1 && c.MaxMessage <= 1<<30, "MaxMessage", c.MaxMessage, "from 1 to 1073741824")
+	fault(c.CompressionThreshold >= 0, "CompressionThreshold", c.CompressionThreshold, "at least 0")
 	fault(c.PartialBudget >= 0, "PartialBudget", c.PartialBudget, "at least 0")
 	fault(c.MaxSessions >= 0 && c.MaxSessions <= maxSlots, "MaxSessions", c.MaxSessions, fmt.Sprintf("from 0 to %d", maxSlots))
 	fault(c.ExpiryRate >= 0, "ExpiryRate", c.ExpiryRate, "at least 0")

@@ -47,13 +47,15 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, made: time.Now(), log: cfg.Logger, pingFrame: newPing()}
 	transport, err := wsconn.New(cfg.Transport, wsconn.Config{
-		MaxMessage:       cfg.MaxMessage,
-		OutboxMessages:   cfg.OutboxMessages,
-		OutboxBytes:      cfg.OutboxBytes,
-		PartialBudget:    cfg.PartialBudget,
-		WriteTimeout:     cfg.WriteTimeout,
-		HandshakeTimeout: cfg.HandshakeTimeout,
-		OnPanic:          g.logPanic,
+		MaxMessage:           cfg.MaxMessage,
+		OutboxMessages:       cfg.OutboxMessages,
+		OutboxBytes:          cfg.OutboxBytes,
+		PartialBudget:        cfg.PartialBudget,
+		WriteTimeout:         cfg.WriteTimeout,
+		HandshakeTimeout:     cfg.HandshakeTimeout,
+		Compression:          cfg.Compression,
+		CompressionThreshold: cfg.CompressionThreshold,
+		OnPanic:              g.logPanic,
 	})
 	if err != nil {
 		return nil, err

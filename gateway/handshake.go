@@ -148,13 +148,16 @@ func (g *Gateway) admit() *rejection {
 }
 
 // bareHandshake is r with just what the protocol needs, in the one spelling gws
-// understands: it reads only the first of repeated headers.
+// understands: it reads only the first of repeated headers. The offers of
+// extensions are the transport's to judge.
 func bareHandshake(r *http.Request) *http.Request {
 	r.Header = http.Header{
 		"Connection":            {"Upgrade"},
 		"Upgrade":               {"websocket"},
 		"Sec-Websocket-Version": {"13"},
 		"Sec-Websocket-Key":     r.Header["Sec-Websocket-Key"],
+
+		"Sec-Websocket-Extensions": r.Header["Sec-Websocket-Extensions"],
 	}
 	return r
 }

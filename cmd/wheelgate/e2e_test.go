@@ -106,8 +106,9 @@ func broadcast(t *testing.T, p *program, text string, want int) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// TestNode drives the program with Node's ws, installed from npm.
-func TestNode(t *testing.T) {
+// nodeCommand runs a script of testdata/node beside Node's ws, installed from npm.
+func nodeCommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
 	node, npm := needs(t, "node"), needs(t, "npm")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "node"))); err != nil {
@@ -118,9 +119,15 @@ func TestNode(t *testing.T) {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
-	p, _ := startProcess(t, "--session-timeout="+e2eTimeout.String(), "--drain-window=0s")
-	cmd := exec.Command(node, "client.mjs", "ws://"+p.addr+"/ws")
+	cmd := exec.Command(node, args...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	return cmd
+}
+
+// TestNode drives the program with Node's ws.
+func TestNode(t *testing.T) {
+	p, _ := startProcess(t, "--session-timeout="+e2eTimeout.String(), "--drain-window=0s")
+	cmd := nodeCommand(t, "client.mjs", "ws://"+p.addr+"/ws")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +166,6 @@ client('talker', true);
 
 // TestBrowser drives the program with a page in Chromium.
 func TestBrowser(t *testing.T) {
-	chromium := needs(t, "chromium")
 	var p *program
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, page, "ws://"+p.addr+"/ws")
@@ -167,17 +173,7 @@ func TestBrowser(t *testing.T) {
 	defer pages.Close()
 	p, _ = startProcess(t, "--session-timeout="+e2eTimeout.String(), "--drain-window=0s", "--allow-origin="+pages.URL)
 
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	defer cancel()
-	ctx, closeBrowser := chromedp.NewExecAllocator(ctx, options...)
-	defer closeBrowser()
-	ctx, closeTab := chromedp.NewContext(ctx)
-	defer closeTab()
-	if _, err := chromedp.Run(ctx, chromedp.Navigate(pages.URL)); err != nil {
-		t.Fatal(err)
-	}
+	ctx := browse(t, pages.URL)
 	seen := 0
 	watch(t, p, func() (e event) {
 		eventually(t, "the page's next event", p.log.String, func() bool {
@@ -197,4 +193,22 @@ func TestBrowser(t *testing.T) {
 	if err := chromedp.Cancel(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// browse opens url in Chromium, which is ended with the test.
+func browse(t *testing.T, url string) context.Context {
+	t.Helper()
+	chromium := needs(t, "chromium")
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox,
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	t.Cleanup(cancel)
+	ctx, closeBrowser := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(closeBrowser)
+	ctx, closeTab := chromedp.NewContext(ctx)
+	t.Cleanup(closeTab)
+	if _, err := chromedp.Run(ctx, chromedp.Navigate(url)); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
 }

@@ -107,6 +107,16 @@ var settings = []setting{
 		rule:    boolean(func(o *options) *bool { return &o.echo }),
 	},
 	{
+		name: "compression", value: "false", group: groupListen, toggle: true,
+		meaning: "compress messages for clients that offer permessage-deflate (RFC 7692), and take theirs",
+		rule:    boolean(func(o *options) *bool { return &o.gateway.Compression }),
+	},
+	{
+		name: "compression-threshold", value: "512", group: groupListen,
+		meaning: "least message that is sent compressed, in bytes",
+		rule:    size(0, maxSize, func(o *options) *int { return &o.gateway.CompressionThreshold }),
+	},
+	{
 		name: "transport", value: "auto", group: groupListen,
 		meaning: "how connections are carried: loop (event loops, no goroutine for an idle session; Linux, not TLS), goroutine, or auto (loop where it can)",
 		rule:    transport(func(o *options) *wsconn.Kind { return &o.gateway.Transport }),

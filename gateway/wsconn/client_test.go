@@ -56,11 +56,17 @@ func closePayload(code uint16, reason string) string {
 type client struct {
 	t testing.TB
 	net.Conn
-	in *bufio.Reader
+	in         *bufio.Reader
+	extensions []string // of the 101
 }
 
 // handshake sends the request, with extra in the same write, and reads the 101.
 func handshake(t testing.TB, conn net.Conn, extra ...[]byte) *client {
+	t.Helper()
+	return handshakeWith(t, conn, request, extra...)
+}
+
+func handshakeWith(t testing.TB, conn net.Conn, request string, extra ...[]byte) *client {
 	t.Helper()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { _ = conn.Close() })
@@ -83,6 +89,7 @@ func handshake(t testing.TB, conn net.Conn, extra ...[]byte) *client {
 	if err := <-sent; err != nil {
 		t.Fatalf("sending the request: %v", err)
 	}
+	c.extensions = response.Header["Sec-Websocket-Extensions"]
 	return c
 }
 

@@ -46,6 +46,9 @@ func testContract(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		{"refused handshake", contractRefusedHandshake},
 		{"close and abort in open", contractEndInOpen},
 		{"stress", contractStress},
+		{"compression", contractCompression},
+		{"compression refused", contractCompressionRefused},
+		{"compression to some", contractCompressionToSome},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, l, newTransport) })
 	}

@@ -48,6 +48,7 @@ func gwsOn(input []byte) *recorder {
 	r := &recorder{}
 	u := gws.NewUpgrader(r, &gws.ServerOption{
 		ReadMaxPayloadSize: 1 << 10, CheckUtf8Enabled: true, NewSession: noSession, Logger: silent{},
+		PermessageDeflate: gws.PermessageDeflate{Enabled: true, PoolSize: 1, ServerMaxWindowBits: 15, ClientMaxWindowBits: 15},
 	})
 	conn := playback{Reader: bytes.NewReader(input)}
 	ownSocket(u, conn, bufio.NewReaderSize(conn, 64)).ReadLoop()
@@ -61,10 +62,11 @@ func FuzzAgainstGws(f *testing.F) {
 	f.Add(bytes.Join([][]byte{maskedFrame(0x01, "be"), maskedFrame(0x89, "p"), maskedFrame(0x80, "gun"), maskedFrame(0x88, "\x03\xe8")}, nil), []byte{2, 0, 5})
 	f.Add(bytes.Join([][]byte{maskedFrame(0x01, "\xff"), maskedFrame(0x8a, ""), maskedFrame(0x80, "x"), maskedFrame(0x82, "y")}, nil), []byte{1})
 	f.Add(append(maskedFrame(0x02, "unfinished"), maskedFrame(0x88, "\x03")...), []byte{7})
-	f.Add(append(maskedFrame(0x82, "whole"), maskedFrame(0xc2, "rsv")...), []byte{})
+	f.Add(append(maskedFrame(0x82, "whole"), maskedFrame(0xa2, "rsv")...), []byte{})
+	f.Add(append(maskedFrame(0xc2, "\x4a\x4c\x4a\x06\x00"), maskedFrame(0x41, "\x4a\x4c")...), []byte{9})
 	f.Fuzz(func(t *testing.T, input, cuts []byte) {
 		ours, _, _ := pieces(input, cuts)
-		g := guard{maxMessage: 1 << 10}
+		g := guard{maxMessage: 1 << 10, deflate: true}
 		got, want := gwsOn(ours), gwsOn(input[:g.admit(input)])
 		if !slices.Equal(got.messages, want.messages) {
 			t.Errorf("messages %v; stock gws %v", got.messages, want.messages)

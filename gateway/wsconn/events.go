@@ -15,6 +15,10 @@ type source interface {
 	// reader is whom events concern, and whether they still matter to it.
 	reader() (h Handler, deaf bool)
 	noteClose(err error)
+	// bound is the longest message that is let through, in bytes.
+	bound() int
+	// refuse ends the input with a close code, as gws's own refusals do.
+	refuse(code uint16)
 }
 
 // events is gws's handler, shared by all connections of all transports.
@@ -27,8 +31,14 @@ func (events) OnOpen(*gws.Conn) {}
 
 // OnMessage implements gws.Event.
 func (events) OnMessage(socket *gws.Conn, message *gws.Message) {
-	if h, deaf := sourceOf(socket).reader(); !deaf {
-		h.Message(Opcode(message.Opcode), message.Bytes())
+	s := sourceOf(socket)
+	h, deaf := s.reader()
+	switch payload := message.Bytes(); {
+	case deaf:
+	case len(payload) > s.bound(): // inflated; the guard bounds what comes in
+		s.refuse(1009)
+	default:
+		h.Message(Opcode(message.Opcode), payload)
 	}
 	_ = message.Close()
 }
@@ -60,11 +70,22 @@ type verdict struct {
 // Write takes the one thing gws writes by itself, a close frame: its code says
 // what gws met. It is swallowed.
 func (v *verdict) Write(p []byte) (int, error) {
-	if len(p) >= 4 && p[0] == finBit|byte(opClose) {
+	if v.refusal == 0 && len(p) >= 4 && p[0] == finBit|byte(opClose) {
 		v.refusal = binary.BigEndian.Uint16(p[2:])
+		if v.refusal == 1011 { // it cannot inflate; why is only in the text
+			v.refusal = 1002
+			if string(p[4:]) == gwsTooLarge {
+				v.refusal = 1009
+			}
+		}
 	}
 	return len(p), nil
 }
+
+// gwsTooLarge is what gws says of a message that would inflate to too much.
+const gwsTooLarge = "gws: message too large"
+
+func (v *verdict) refuse(code uint16) { v.refusal = code }
 
 func (v *verdict) noteClose(err error) { _ = errors.As(err, &v.peerClose) }
 

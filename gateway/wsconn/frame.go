@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -30,6 +31,9 @@ const (
 type Frame struct {
 	wire []byte
 	op   Opcode
+
+	deflating sync.Mutex
+	deflated  atomic.Pointer[Frame] // nil until somebody needs it; itself if not worth it
 }
 
 // NewFrame encodes payload, which it copies, as one unfragmented frame. Op is
@@ -93,26 +97,35 @@ type encoder struct {
 
 var encoders = sync.Pool{New: func() any { return newEncoder() }}
 
-var encoderUpgrader = gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
-	CheckUtf8Enabled:    true,
-	WriteMaxPayloadSize: math.MaxInt, // the gateway bounds messages
-	NewSession:          noSession,
-	Logger:              silent{},
-})
+var encoderUpgrader = gws.NewUpgrader(gws.BuiltinEventHandler{}, encoderOption())
+
+func encoderOption() *gws.ServerOption {
+	return &gws.ServerOption{
+		CheckUtf8Enabled:    true,
+		WriteMaxPayloadSize: math.MaxInt, // the gateway bounds messages
+		NewSession:          noSession,
+		Logger:              silent{},
+	}
+}
 
 func newEncoder() *encoder {
 	e := new(encoder)
-	e.socket = ownSocket(encoderUpgrader, &e.sink, bufio.NewReaderSize(nil, 16))
+	e.socket = ownSocket(encoderUpgrader, &e.sink, nil)
 	return e
 }
 
-// ownSocket is a gws.Conn with nobody at the other end of its handshake.
+// ownSocket is a gws.Conn with nobody at the other end of its handshake, which
+// negotiates compression if u does.
 func ownSocket(u *gws.Upgrader, conn net.Conn, br *bufio.Reader) *gws.Conn {
+	if br == nil { // nothing is read from it
+		br = bufio.NewReaderSize(nil, 16)
+	}
 	socket, err := u.UpgradeFromConn(conn, br, &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     {"AAAAAAAAAAAAAAAAAAAAAA=="},
+		"Connection":               {"Upgrade"},
+		"Upgrade":                  {"websocket"},
+		"Sec-Websocket-Version":    {"13"},
+		"Sec-Websocket-Key":        {"AAAAAAAAAAAAAAAAAAAAAA=="},
+		"Sec-Websocket-Extensions": {deflateAnswer},
 	}})
 	if err != nil {
 		panic(fmt.Sprintf("wsconn: gws refused our own handshake: %v", err))
@@ -120,8 +133,10 @@ func ownSocket(u *gws.Upgrader, conn net.Conn, br *bufio.Reader) *gws.Conn {
 	return socket
 }
 
-func encode(op Opcode, payload []byte) (*Frame, error) {
-	e := encoders.Get().(*encoder)
+func encode(op Opcode, payload []byte) (*Frame, error) { return encodeWith(&encoders, op, payload) }
+
+func encodeWith(pool *sync.Pool, op Opcode, payload []byte) (*Frame, error) {
+	e := pool.Get().(*encoder)
 	if err := e.socket.WriteMessage(gws.Opcode(op), payload); err != nil {
 		// The encoder is not put back: gws has closed it.
 		if errors.Is(err, gws.ErrTextEncoding) {
@@ -131,7 +146,7 @@ func encode(op Opcode, payload []byte) (*Frame, error) {
 	}
 	f := &Frame{wire: e.sink.last, op: op}
 	e.sink.last = nil
-	encoders.Put(e)
+	pool.Put(e)
 	return f, nil
 }
 

@@ -89,6 +89,9 @@ func (c *goroutineConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *goroutineConn) Send(f *Frame) error {
+	if c.guard.deflate {
+		f = f.compressed(c.transport.cfg.CompressionThreshold)
+	}
 	c.mu.Lock()
 	if c.closing || c.lost || c.ended {
 		c.mu.Unlock()

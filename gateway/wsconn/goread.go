@@ -94,7 +94,7 @@ type wire struct {
 // Read implements net.Conn: first what net/http had read, then the socket.
 func (w *wire) Read(p []byte) (int, error) {
 	switch {
-	case w.c.guard.end != stepMore:
+	case w.c.guard.end != stepMore || w.c.verdict.refusal != 0:
 		return 0, errGuarded
 	case w.c.readErr != nil:
 		return 0, w.c.readErr
@@ -150,6 +150,10 @@ func (w *wire) LocalAddr() net.Addr { return w.c.conn.LocalAddr() }
 // RemoteAddr implements net.Conn.
 func (w *wire) RemoteAddr() net.Addr { return w.c.conn.RemoteAddr() }
 
-func (w *wire) reader() (Handler, bool) { return w.c.handler, w.c.deaf.Load() }
+func (w *wire) reader() (Handler, bool) {
+	return w.c.handler, w.c.deaf.Load() || w.c.verdict.refusal != 0
+}
 
 func (w *wire) noteClose(err error) { w.c.verdict.noteClose(err) }
+func (w *wire) bound() int          { return w.c.transport.cfg.MaxMessage }
+func (w *wire) refuse(code uint16)  { w.c.verdict.refuse(code) }

@@ -42,16 +42,29 @@ func NewGoroutine(cfg Config) *Goroutine {
 }
 
 func newUpgrader(cfg *Config) *gws.Upgrader {
-	return gws.NewUpgrader(events{}, &gws.ServerOption{
+	option := &gws.ServerOption{
 		// The guard bounds data messages; gws would apply a bound below 125 to
 		// control frames too.
-		ReadMaxPayloadSize: max(cfg.MaxMessage, maxControl),
+		ReadMaxPayloadSize: max(cfg.maxIncoming(), maxControl),
 		ReadBufferSize:     readBuffer,
 		CheckUtf8Enabled:   true,
 		NewSession:         noSession,
 		Logger:             silent{},
 		Recovery:           func(gws.Logger) {}, // Config.guarded recovers
-	})
+	}
+	if cfg.Compression {
+		option.PermessageDeflate = perMessageDeflate(max(1, cfg.CompressionThreshold))
+	}
+	return gws.NewUpgrader(events{}, option)
+}
+
+// maxIncoming is the longest message as it comes in: what does not deflate gets
+// longer by it, five bytes in 64 KiB, and is still one of MaxMessage.
+func (cfg *Config) maxIncoming() int {
+	if !cfg.Compression {
+		return cfg.MaxMessage
+	}
+	return cfg.MaxMessage + cfg.MaxMessage>>10 + 64
 }
 
 // Upgrade takes the connection of r over from net/http and answers r with 101
@@ -78,6 +91,7 @@ func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Co
 func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	c := newGoroutineConn(t, conn)
 	c.early = early
+	c.guard.negotiated(&t.cfg, r)
 	setSocketOptions(conn, t.cfg.WriteTimeout)
 	c.openWith(open)
 	w := &wire{c: c}

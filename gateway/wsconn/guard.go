@@ -13,12 +13,13 @@ package wsconn
 type guard struct {
 	length     uint64 // of the payload; in the payload, what is still to come
 	message    int32  // payload bytes announced so far for the unfinished message
-	maxMessage int32  // bytes, fragments added up; at most 2^30
+	maxMessage int32  // bytes, fragments added up, as they come; see maxIncoming
 
 	first      byte // first byte of the frame: FIN, RSV and opcode
 	seen       uint8
 	need       uint8 // header length; 0 until the second byte told it
 	fragmented bool  // a message has begun and its last frame has not
+	deflate    bool  // compression is negotiated; static
 
 	end       step // stepClose or stepRefused once nothing more may pass
 	violation Violation
@@ -99,7 +100,11 @@ func (g *guard) header(b byte) bool {
 
 // checkFirst judges FIN, RSV and opcode.
 func (g *guard) checkFirst() bool {
-	if g.first&rsvBits != 0 { // no extension is negotiated
+	rsv := g.first & rsvBits
+	if g.deflate && (g.first&opBits == byte(Text) || g.first&opBits == byte(Binary)) {
+		rsv &^= rsv1 // "compressed", on the first frame of a message only (RFC 7692 section 6)
+	}
+	if rsv != 0 {
 		return g.refuse(Protocol)
 	}
 	ok := false

@@ -97,6 +97,9 @@ func (c *loopConn) RemoteAddr() net.Addr {
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *loopConn) Send(f *Frame) error {
+	if c.guard.deflate {
+		f = f.compressed(c.loop.t.cfg.CompressionThreshold)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || c.lost || c.ending != nil {

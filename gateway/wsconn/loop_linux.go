@@ -84,6 +84,7 @@ func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open
 // serve takes c over, whose handshake conn still carries.
 func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.conns.Add(1)
+	c.guard.negotiated(&t.cfg, r)
 	c.openWith(open)
 	if _, err := t.upgrader.UpgradeFromConn(&answering{conn: conn, timeout: t.cfg.HandshakeTimeout}, nil, r); err != nil {
 		c.release(err)
@@ -216,8 +217,11 @@ func (l *loop) reader() (Handler, bool) {
 	if l.current == nil {
 		return nil, true // gws's own farewell
 	}
-	return l.current.handler, l.current.deaf.Load()
+	return l.current.handler, l.current.deaf.Load() || l.verdict.refusal != 0
 }
+
+func (l *loop) bound() int         { return l.t.cfg.MaxMessage }
+func (l *loop) refuse(code uint16) { l.verdict.refuse(code) }
 
 // LocalAddr implements net.Conn.
 func (l *loop) LocalAddr() net.Addr { return nil }

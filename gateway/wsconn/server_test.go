@@ -298,7 +298,12 @@ func (s *server) open(conn wsconn.Conn) wsconn.Handler {
 // connect opens one connection; extra goes out with the request.
 func (s *server) connect(extra ...[]byte) (*client, *session) {
 	s.t.Helper()
-	c := handshake(s.t, s.dial(), extra...)
+	return s.connectWith(request, extra...)
+}
+
+func (s *server) connectWith(request string, extra ...[]byte) (*client, *session) {
+	s.t.Helper()
+	c := handshakeWith(s.t, s.dial(), request, extra...)
 	session := <-s.opened
 	if err := <-s.upgraded; err != nil {
 		s.t.Fatalf("Upgrade: %v", err)

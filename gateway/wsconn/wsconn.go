@@ -111,12 +111,17 @@ type End struct {
 // Config bounds what one connection may use. The zero value of a field is an
 // error of the caller's: the gateway has the defaults.
 type Config struct {
-	MaxMessage       int           // bytes of one inbound message, fragments added up
+	MaxMessage       int           // bytes of one inbound message, fragments added up, inflated
 	OutboxMessages   int           // frames queued per connection
 	OutboxBytes      int           // bytes queued per connection
 	PartialBudget    int           // bytes of unfinished inbound messages in all connections; 0: no bound
 	WriteTimeout     time.Duration // without any write progress
 	HandshakeTimeout time.Duration // for writing the 101
+
+	// Compression takes clients' offers of permessage-deflate (RFC 7692).
+	Compression bool
+	// CompressionThreshold is the least payload that is sent compressed, in bytes.
+	CompressionThreshold int
 
 	// OnPanic is told what a Handler panicked with, on the goroutine that
 	// recovered it, before Violation(Internal). Nil, which is allowed, drops it.

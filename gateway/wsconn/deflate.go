@@ -1,0 +1,190 @@
+package wsconn
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/lxzan/gws"
+)
+
+// permessage-deflate (RFC 7692) without context takeover in either direction: no
+// message depends on another, so no session has a window of its own, one gws.Conn
+// inflates for many, and a frame is deflated once for all its receivers.
+
+const (
+	deflateExtension = "permessage-deflate"
+	// deflateAnswer is what we make of every offer that we take: gws answers with
+	// the same words.
+	deflateAnswer = deflateExtension + "; server_no_context_takeover; client_no_context_takeover"
+	// deflateLevel is the fastest: of a message of 1 KiB the best level saves a few
+	// bytes more, for several times the processor time and memory.
+	deflateLevel = 1
+	rsv1         = 0x40
+)
+
+// negotiate decides about the offers of r (RFC 7692 section 5), in words that gws
+// takes as they are, and reports whether the session may use compression.
+func (cfg *Config) negotiate(r *http.Request) bool {
+	const key = "Sec-Websocket-Extensions"
+	taken := cfg.Compression && acceptable(r.Header[key])
+	if taken {
+		r.Header[key] = []string{deflateAnswer}
+	} else {
+		delete(r.Header, key)
+	}
+	return taken
+}
+
+// negotiated prepares g for the session of r.
+func (g *guard) negotiated(cfg *Config, r *http.Request) {
+	if g.deflate = cfg.negotiate(r); g.deflate {
+		g.maxMessage = int32(cfg.maxIncoming())
+	}
+}
+
+// acceptable reports whether one of the offers in the headers can be taken. A
+// header that does not follow the grammar (RFC 6455 section 9.1) offers nothing.
+func acceptable(headers []string) bool {
+	for _, header := range headers {
+		for _, offer := range splitQuoted(header, ',') {
+			if acceptableOffer(splitQuoted(offer, ';')) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acceptableOffer judges one offer, its name and parameters (RFC 7692 section 7.1):
+// each known, once, and with a value that it may have.
+func acceptableOffer(parts []string) bool {
+	if strings.TrimSpace(parts[0]) != deflateExtension {
+		return false
+	}
+	seen := map[string]bool{}
+	for _, part := range parts[1:] {
+		name, value, hasValue := strings.Cut(part, "=")
+		name = strings.TrimSpace(name)
+		value, valid := unquote(strings.TrimSpace(value))
+		if seen[name] || !valid {
+			return false
+		}
+		seen[name] = true
+		switch name {
+		case "server_no_context_takeover", "client_no_context_takeover":
+			valid = !hasValue
+		case "server_max_window_bits":
+			// We deflate with a window of 32 KiB and no other.
+			valid = hasValue && value == "15"
+		case "client_max_window_bits":
+			// Whatever the client would restrict itself to, we can inflate it; an
+			// answer without this parameter restricts it to nothing.
+			valid = !hasValue || validWindowBits(value)
+		default:
+			valid = false
+		}
+		if !valid {
+			return false
+		}
+	}
+	return true
+}
+
+// validWindowBits: a number from 8 to 15, without leading zeros.
+func validWindowBits(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 8 && n <= 15 && strconv.Itoa(n) == s
+}
+
+// splitQuoted splits s at sep, but not within quotes.
+func splitQuoted(s string, sep byte) (parts []string) {
+	begin, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == sep && !quoted:
+			parts = append(parts, s[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(parts, s[begin:])
+}
+
+// unquote takes the quotes off a value, whose text has to be a token all the same
+// (RFC 6455 section 9.1); of those the parameters have, so no escapes.
+func unquote(s string) (value string, valid bool) {
+	if inner, ok := strings.CutPrefix(s, `"`); ok {
+		inner, ok = strings.CutSuffix(inner, `"`)
+		return inner, ok && inner != "" && !strings.ContainsAny(inner, `"\`)
+	}
+	return s, !strings.Contains(s, `"`)
+}
+
+// perMessageDeflate is the option of gws's servers; memory is per processor, not
+// per connection.
+func perMessageDeflate(threshold int) gws.PermessageDeflate {
+	return gws.PermessageDeflate{
+		Enabled: true, Level: deflateLevel, Threshold: threshold,
+		ServerMaxWindowBits: 15, ClientMaxWindowBits: 15,
+		PoolSize: runtime.GOMAXPROCS(0),
+	}
+}
+
+// deflaters make compressed frames, as encoders make plain ones.
+var deflaters = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.socket = ownSocket(deflateUpgrader(), &e.sink, nil)
+	return e
+}}
+
+var deflateUpgrader = sync.OnceValue(func() *gws.Upgrader {
+	option := encoderOption()
+	option.CheckUtf8Enabled = false // it was checked when the plain frame was made
+	option.PermessageDeflate = perMessageDeflate(1)
+	return gws.NewUpgrader(gws.BuiltinEventHandler{}, option)
+})
+
+// compressed returns f for a session that has negotiated compression: deflated, if
+// its payload is of at least threshold bytes and that makes it shorter. It is done
+// at the first call and kept for all receivers; any goroutine may call it.
+func (f *Frame) compressed(threshold int) *Frame {
+	if !f.isData() {
+		return f
+	}
+	if short := f.deflated.Load(); short != nil {
+		return short
+	}
+	payload := f.payload()
+	if len(payload) < threshold {
+		return f
+	}
+	f.deflating.Lock()
+	defer f.deflating.Unlock()
+	short := f.deflated.Load()
+	if short == nil {
+		var err error
+		short, err = encodeWith(&deflaters, f.op, payload)
+		if err != nil || len(short.wire) >= len(f.wire) {
+			short = f
+		}
+		f.deflated.Store(short)
+	}
+	return short
+}
+
+// payload is what follows the header of a server's frame, which has no mask.
+func (f *Frame) payload() []byte {
+	switch f.wire[1] {
+	case 126:
+		return f.wire[2+2:]
+	case 127:
+		return f.wire[2+8:]
+	}
+	return f.wire[2:]
+}

@@ -1,0 +1,169 @@
+package wsconn_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
+)
+
+const (
+	rsv1 = 0x40
+	rsv2 = 0x20
+)
+
+// deflatingRequest offers permessage-deflate as browsers do.
+var deflatingRequest = strings.Replace(request, "\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n", 1)
+
+// compressing is testConfig with compression of more than a few bytes.
+func compressing() wsconn.Config {
+	cfg := testConfig
+	cfg.Compression, cfg.CompressionThreshold = true, 100
+	return cfg
+}
+
+// deflate is the sending side of RFC 7692 section 7.2.1, by another library.
+func deflate(payload string) string {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.DefaultCompression)
+	if err == nil {
+		_, err = io.WriteString(w, payload)
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		panic(err) // a bytes.Buffer takes everything
+	}
+	return strings.TrimSuffix(out.String(), "\x00\x00\xff\xff")
+}
+
+// inflate is section 7.2.2.
+func inflate(t testing.TB, payload string) string {
+	t.Helper()
+	r := flate.NewReader(strings.NewReader(payload + "\x00\x00\xff\xff\x01\x00\x00\xff\xff"))
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("%q cannot be inflated: %v", payload, err)
+	}
+	return string(out)
+}
+
+// expectDeflated reads a compressed frame.
+func (c *client) expectDeflated(first byte, payload string) {
+	c.t.Helper()
+	got, body, err := c.readFrame()
+	if err != nil || got != first|rsv1 {
+		c.t.Fatalf("client got %#x %.40q, %v; want a compressed %#x", got, body, err, first)
+	}
+	if text := inflate(c.t, body); text != payload {
+		c.t.Fatalf("client got %.40q inflated, want %.40q", text, payload)
+	}
+}
+
+// bomb is small and inflates to 64 times what a message may be.
+var bomb = sync.OnceValue(func() string {
+	return deflate(repeat(64 * testConfig.MaxMessage))
+})
+
+func contractCompression(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
+	c, _ := newServer(t, newTransport(compressing()), l, echoing).connectWith(deflatingRequest)
+	if want := []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover"}; !slices.Equal(c.extensions, want) {
+		t.Fatalf("negotiated %q", c.extensions)
+	}
+	long := strings.Repeat("grüß dich, ", 200)
+	for range 2 { // the second does not lean on the first
+		c.send(clientFrame(fin|rsv1|opText, deflate(long)))
+		c.expectDeflated(fin|opText, long)
+	}
+	c.send(clientFrame(fin|rsv1|opText, deflate("short")))
+	c.expect(fin|opText, "short") // below the threshold
+	c.send(clientFrame(fin|rsv1|opText, deflate("")))
+	c.expect(fin|opText, "")
+	c.send(clientFrame(fin|opText, long)) // the client may choose for each message
+	c.expectDeflated(fin|opText, long)
+
+	deflated := deflate(long)
+	c.send(clientFrame(rsv1|opText, deflated[:5]), clientFrame(fin|opPing, "between"),
+		clientFrame(opContinuation, ""), clientFrame(fin|opContinuation, deflated[5:]))
+	c.expect(fin|opPong, "between")
+	c.expectDeflated(fin|opText, long)
+
+	noise := make([]byte, testConfig.MaxMessage) // gets longer when it is deflated
+	for i := range noise {
+		noise[i] = byte(rand.Uint32())
+	}
+	go func() { _, _ = c.Write(clientFrame(fin|rsv1|opBinary, deflate(string(noise)))) }()
+	c.expect(fin|opBinary, string(noise))
+}
+
+// Input that ends the session, with the violation it is.
+func contractCompressionRefused(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
+	srv := newServer(t, newTransport(compressing()), l, echoing)
+	for _, c := range []struct {
+		name      string
+		request   string
+		input     []byte
+		violation wsconn.Violation
+	}{
+		{"nothing negotiated", request, clientFrame(fin|rsv1|opText, deflate("x")), wsconn.Protocol},
+		{"a compressed control frame", deflatingRequest, clientFrame(fin|rsv1|opPing, ""), wsconn.Protocol},
+		{"RSV1 on a continuation", deflatingRequest, append(clientFrame(rsv1|opText, "\x4a"), clientFrame(fin|rsv1|opContinuation, "\x00")...), wsconn.Protocol},
+		{"RSV2", deflatingRequest, clientFrame(fin|rsv2|opText, "x"), wsconn.Protocol},
+		{"RSV2 beside RSV1", deflatingRequest, clientFrame(fin|rsv1|rsv2|opText, deflate("x")), wsconn.Protocol},
+		{"a bomb", deflatingRequest, clientFrame(fin|rsv1|opText, bomb()), wsconn.TooBig},
+		{"one byte too much", deflatingRequest, clientFrame(fin|rsv1|opText, deflate(repeat(testConfig.MaxMessage+1))), wsconn.TooBig},
+		{"no deflate data", deflatingRequest, clientFrame(fin|rsv1|opText, "\xff\xff\xff"), wsconn.Protocol},
+		{"text that is not UTF-8", deflatingRequest, clientFrame(fin|rsv1|opText, deflate("\xff")), wsconn.InvalidUTF8},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, s := srv.connectWith(c.request)
+			go func() { _, _ = client.Write(slices.Concat(c.input, clientFrame(fin|opText, "after"))) }()
+			if e := s.expect("violation"); e.v != c.violation {
+				t.Errorf("violation %v; want %v", e.v, c.violation)
+			}
+			code, payload, _ := client.readFrame()
+			if code != fin|opClose || strings.Contains(payload, "gws") {
+				t.Errorf("answered %#x %q", code, payload)
+			}
+		})
+	}
+	// All of it was one session's own business.
+	c, _ := srv.connectWith(deflatingRequest)
+	c.send(clientFrame(fin|rsv1|opText, deflate("well")))
+	c.expect(fin|opText, "well")
+}
+
+// One frame goes to sessions with and without compression.
+func contractCompressionToSome(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
+	srv := newServer(t, newTransport(compressing()), l, nil)
+	text := strings.Repeat("news ", 100)
+	f, err := wsconn.NewFrame(wsconn.Text, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		plain, p := srv.connect()
+		deflating, d := srv.connectWith(deflatingRequest)
+		if len(plain.extensions) != 0 {
+			t.Errorf("negotiated %q without an offer", plain.extensions)
+		}
+		for _, s := range []*session{p, d} {
+			if err := s.conn.Send(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plain.expect(fin|opText, text)
+		deflating.expectDeflated(fin|opText, text)
+	}
+	off, _ := newServer(t, newTransport(testConfig), l, nil).connectWith(deflatingRequest)
+	if len(off.extensions) != 0 {
+		t.Errorf("negotiated %q though compression is off", off.extensions)
+	}
+}
