@@ -1,0 +1,7 @@
+//go:build !linux
+
+package probe
+
+import "github.com/prometheus/procfs"
+
+func cpuModel(procfs.FS) string { return "" }

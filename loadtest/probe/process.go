@@ -1,0 +1,79 @@
+// Package probe looks at processes and at the machine, through /proc and the
+// metrics a server offers. On systems without /proc its values are unknown.
+package probe
+
+import (
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/wheelgate/wheelgate/loadtest/record"
+)
+
+// Self is this process now.
+func Self() record.Process {
+	p := Process(os.Getpid())
+	p.Goroutines = runtime.NumGoroutine()
+	return p
+}
+
+// Process is another process now; what cannot be read of it is -1, and so is the
+// number of its goroutines, which only its metrics tell.
+func Process(pid int) record.Process {
+	p := record.Process{PID: pid, CPU: -1, RSS: -1, FDs: -1, Goroutines: -1, Delay: -1}
+	proc, err := procfs.NewProc(pid)
+	if err != nil {
+		return p
+	}
+	if stat, err := proc.Stat(); err == nil {
+		p.CPU = time.Duration(stat.CPUTime() * float64(time.Second))
+		p.RSS = int64(stat.ResidentMemory())
+	}
+	if n, err := proc.FileDescriptorsLen(); err == nil {
+		p.FDs = n
+	}
+	if cpu, delay, ok := scheduled(pid); ok {
+		p.CPU, p.Delay = cpu, delay // CPU to the nanosecond, where stat counts hundredths
+	}
+	return p
+}
+
+// scheduled sums up, over all threads, how long they ran and how long they were
+// runnable and waited for a CPU. Threads that ended are missed: Go keeps its own.
+func scheduled(pid int) (cpu, delay time.Duration, ok bool) {
+	threads, err := procfs.AllThreads(pid)
+	if err != nil {
+		return 0, 0, false
+	}
+	for _, thread := range threads {
+		stat, err := thread.Schedstat()
+		if err != nil {
+			continue // it has just ended
+		}
+		cpu += time.Duration(stat.RunningNanoseconds)
+		delay += time.Duration(stat.WaitingNanoseconds)
+		ok = true
+	}
+	return cpu, delay, ok
+}
+
+// SocketMemory is what the kernel holds for TCP in this network namespace, in
+// bytes; 0 if it cannot be read.
+func SocketMemory() int64 {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0
+	}
+	stat, err := fs.NetSockstat()
+	if err != nil {
+		return 0
+	}
+	for _, protocol := range stat.Protocols {
+		if protocol.Protocol == "TCP" && protocol.Mem != nil {
+			return int64(*protocol.Mem) * int64(os.Getpagesize())
+		}
+	}
+	return 0
+}
