@@ -53,8 +53,8 @@ type Machine struct {
 
 // Sample is one worker's last second (the last one may be shorter).
 type Sample struct {
-	At      time.Duration `json:"at"` // its end, since Header.Started
-	Worker  int           `json:"worker"`
+	At      time.Duration `json:"at"`      // its end, since Header.Started
+	Worker  int           `json:"worker"`  // or Coordinator
 	Open    int           `json:"open"`    // connections at its end
 	Opening int           `json:"opening"` // handshakes under way at its end
 	// Counts are of this second only; see the Count constants.
@@ -69,6 +69,14 @@ type Sample struct {
 	// Process is the worker itself.
 	Process Process `json:"process"`
 }
+
+// Coordinator is Sample.Worker of the process that leads the workers: it has no
+// connections, triggers broadcasts by HTTP, and counts those that were due, late,
+// dropped and refused.
+const Coordinator = -1
+
+// WholeMachine is Server.Target where the kernel's memory for sockets is told.
+const WholeMachine = -1
 
 // Count names something counted.
 type Count string
@@ -128,7 +136,7 @@ type Process struct {
 // Server is the server under test at one moment.
 type Server struct {
 	At      time.Duration `json:"at"`
-	Target  int           `json:"target"`            // index into Header.Targets; -1: the whole machine
+	Target  int           `json:"target"`            // index into Header.Targets, or WholeMachine
 	Process *Process      `json:"process,omitempty"` // nil: not on this machine, or unknown
 	// Metrics are its own, as scraped: name with labels to value.
 	Metrics map[string]float64 `json:"metrics,omitempty"`

@@ -71,7 +71,13 @@ type Share struct {
 type Expire struct {
 	Timeout Duration `json:"timeout" yaml:"timeout"`               // the server's
 	Tick    Duration `json:"tick,omitempty" yaml:"tick,omitempty"` // the server's; 0: unknown
+	// Activity is what the server takes for activity: "in" (what it is sent) or
+	// "in,out" (what it delivers too); "": "in,out".
+	Activity string `json:"activity,omitempty" yaml:"activity,omitempty"`
 }
+
+// Out reports whether what the server delivers keeps a session.
+func (e *Expire) Out() bool { return e.Activity != "in" }
 
 // Drain waits for the server to be told to leave, and measures how it lets go.
 type Drain struct {

@@ -80,7 +80,7 @@ func TestFaultsNameLineFieldAndWhatIsAllowed(t *testing.T) {
 	f(good+"messages: {rate: 0, bytes: 8, senders: 11}\n", "messages.rate: 0 is not allowed: must be a number per second above 0 and up to 10000000; messages.bytes: 8 is not allowed: must be a whole number from 40 to 1048576; messages.senders: 11 is not allowed: must be a whole number from 0 to 10")
 	f(good+"slow_readers: {share: 1.5}\n", "slow_readers.share: 1.5 is not allowed: must be above 0 and up to 1")
 	f(good+"storm: {times: 1, jitter: -1s}\n", "storm.jitter: -1s is not allowed: must be a duration from 0s to 24h0m0s")
-	f(good+"expire: {timeout: 0s}\n", "expire.timeout: 0s is not allowed: must be a duration from 1ms to 24h0m0s")
+	f(good+"expire: {timeout: 0s, activity: out}\n", `expire.timeout: 0s is not allowed: must be a duration from 1ms to 24h0m0s; expire.activity: "out" is not allowed: must be in or in,out`)
 	f(good+"drain: {within: 1m}\nexpire: {timeout: 1m}\n", "drain: together with expire is not allowed: must be in a scenario of its own")
 	f("name: a\nconnections: 10\nchurn: {rate: 1}\n", "hold: 0s is not allowed: must be above 0s, since that is when messages, broadcasts, churn, storms, slow readers and half-open connections happen")
 	for _, text := range []string{"", "{", "name: a\n---\nname: b\n", "- 1\n", "\x00"} {

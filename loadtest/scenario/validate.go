@@ -104,6 +104,9 @@ func (s *Scenario) checkEnding(f *faults) {
 	if e := s.Expire; e != nil {
 		f.duration("expire.timeout", e.Timeout, time.Millisecond, MaxHold)
 		f.duration("expire.tick", e.Tick, 0, time.Hour)
+		if e.Activity != "" && e.Activity != "in" && e.Activity != "in,out" {
+			f.add("expire.activity", fmt.Sprintf("%q", e.Activity), "in or in,out")
+		}
 		if s.SlowReaders != nil || s.HalfOpen != nil {
 			f.add("expire", "together with slow_readers or half_open", "without them, since these cannot be told that they expired")
 		}
