@@ -1,0 +1,93 @@
+package loadtest
+
+import "time"
+
+// How long the end waits, beyond what the scenario says.
+const (
+	answerWait  = 5 * time.Second  // for the last echoes and receipts
+	resumeWait  = 2 * time.Second  // for what slow readers have to read
+	leaveWait   = 5 * time.Second  // for the server's answers to our close frames
+	expiryGrace = 10 * time.Second // or half the timeout: who is open then does not expire
+)
+
+// end ends the hold.
+func (l *lane) end() {
+	if l.phase != holding {
+		return
+	}
+	l.dropUndone()
+	l.phase = ending
+	sc := &l.e.job.Scenario
+	until := answerWait
+	switch {
+	case sc.Expire != nil:
+		until = sc.Expire.Timeout.Std() + max(expiryGrace, sc.Expire.Timeout.Std()/2)
+	case sc.Drain != nil:
+		until = sc.Drain.Within.Std()
+	case sc.SlowReaders != nil:
+		l.resume()
+		until = resumeWait
+	}
+	l.at(l.e.now()+until, func(time.Time) { l.giveUp() })
+	l.settle()
+}
+
+// resume has the slow readers read again, so that they are told how they ended.
+// They stay slow: what they get late is no delivery.
+func (l *lane) resume() {
+	for i := range l.sessions {
+		if s := &l.sessions[i]; s.slow {
+			s.conn.Resume()
+		}
+	}
+}
+
+// complete reports whether all has come that the end waits for.
+func (l *lane) complete() bool {
+	sc := &l.e.job.Scenario
+	switch {
+	case sc.Expire != nil || sc.Drain != nil:
+		return l.open == 0 && l.opening == 0
+	case sc.SlowReaders != nil:
+		return false
+	}
+	for _, w := range l.waves {
+		if w.receipts < w.expected {
+			return false
+		}
+	}
+	return l.pending == 0
+}
+
+// giveUp ends the wait.
+func (l *lane) giveUp() {
+	if l.phase != ending {
+		return
+	}
+	if l.e.job.Scenario.Expire != nil {
+		l.count(unexpired, l.open)
+	}
+	l.phase = ended
+	l.e.events <- event{l.index, ended}
+}
+
+// leave closes what is left. The crowd ends with it.
+func (l *lane) leave() {
+	if l.phase < leaving {
+		l.dropUndone()
+		l.phase = leaving
+	}
+	n := 0
+	for i := range l.sessions {
+		s := &l.sessions[i]
+		if s.state != open {
+			continue
+		}
+		if n++; n > turn {
+			l.at(l.e.now(), func(time.Time) { l.leave() })
+			return
+		}
+		l.forget(s).Close(1000, "")
+	}
+	l.settle()
+}

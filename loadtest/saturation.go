@@ -1,0 +1,101 @@
+package loadtest
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/wheelgate/wheelgate/loadtest/record"
+)
+
+// Limits say when the tool itself was the bottleneck. A zero field is its default.
+type Limits struct {
+	// Lag is the most that the tool's own work may begin after it was due, at the
+	// 99th percentile; default 10 ms.
+	Lag time.Duration `json:"lag,omitempty"`
+	// CPU is the most of the CPUs a worker may use, 0 to 1, for longer than
+	// spell; default 0.9.
+	CPU float64 `json:"cpu,omitempty"`
+}
+
+// The defaults, and what is not worth a setting.
+const (
+	DefaultLag = 10 * time.Millisecond
+	DefaultCPU = 0.9
+	// spell is how long a worker has to be short of CPU before it counts.
+	spell = 5 * time.Second
+	// enough is how many pieces of work make a percentile.
+	enough = 100
+	// busy is the share of one CPU below which nobody is short of it.
+	busy = 0.25
+)
+
+// saturation judges a worker by its samples.
+type saturation struct {
+	limits  Limits
+	cpus    int
+	lag     *hdrhistogram.Histogram
+	last    record.Process
+	at      time.Duration
+	started bool
+
+	// Spells, now and the longest.
+	using, waiting       time.Duration
+	longUsing, longWaits time.Duration
+}
+
+func newSaturation(limits Limits) saturation {
+	if limits.Lag == 0 {
+		limits.Lag = DefaultLag
+	}
+	if limits.CPU == 0 {
+		limits.CPU = DefaultCPU
+	}
+	return saturation{limits: limits, cpus: runtime.GOMAXPROCS(0), lag: hdrhistogram.New(least, most, digits)}
+}
+
+// observe takes one sample's process and lag. What is not paced, connecting as
+// fast as can be, is bound to take all there is and is not judged.
+func (s *saturation) observe(at time.Duration, p record.Process, lag *hdrhistogram.Histogram, paced bool) {
+	before, since := s.last, at-s.at
+	s.last, s.at = p, at
+	if !paced {
+		s.using, s.waiting, s.started = 0, 0, true
+		return
+	}
+	if lag != nil {
+		s.lag.Merge(lag)
+	}
+	if !s.started || since <= 0 || p.CPU < 0 {
+		s.started = true
+		return
+	}
+	used, waited := p.CPU-before.CPU, p.Delay-before.Delay
+	extend := func(spell, longest *time.Duration, is bool) {
+		if !is {
+			*spell = 0
+			return
+		}
+		*spell += since
+		*longest = max(*longest, *spell)
+	}
+	extend(&s.using, &s.longUsing, float64(used) > s.limits.CPU*float64(s.cpus)*float64(since))
+	extend(&s.waiting, &s.longWaits, waited > used && float64(used+waited) > busy*float64(since))
+}
+
+// reasons are why the figures may be the tool's and not the server's; none is good.
+func (s *saturation) reasons() []string {
+	var all []string
+	if p99 := time.Duration(s.lag.ValueAtPercentile(99)); s.lag.TotalCount() >= enough && p99 > s.limits.Lag {
+		all = append(all, fmt.Sprintf("1 in 100 pieces of work began %v late or more, and the limit is %v", p99.Round(100*time.Microsecond), s.limits.Lag))
+	}
+	if s.longUsing >= spell {
+		all = append(all, fmt.Sprintf("it used more than %.0f%% of %d CPUs for %v", 100*s.limits.CPU, s.cpus, s.longUsing.Round(time.Second)))
+	}
+	if s.longWaits >= spell {
+		all = append(all, fmt.Sprintf("its threads waited for a CPU longer than they ran, for %v", s.longWaits.Round(time.Second)))
+	}
+	return all
+}

@@ -1,0 +1,280 @@
+package loadtest
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/wheelgate/wheelgate/loadtest/client"
+	"github.com/wheelgate/wheelgate/loadtest/scenario"
+)
+
+// schedule is a series of work in the hold.
+type schedule struct {
+	series scenario.Series
+	next   int
+	do     func(n int, dueAt time.Duration)
+	step   func(time.Time)
+}
+
+// follow does each item of a series when it is due, and those that are late as
+// soon as it can.
+func (l *lane) follow(series scenario.Series, do func(n int, dueAt time.Duration)) *schedule {
+	s := &schedule{series: series, do: do}
+	s.step = func(time.Time) { l.step(s) }
+	l.step(s)
+	return s
+}
+
+func (l *lane) step(s *schedule) {
+	for range turn {
+		if s.next == s.series.Len() || l.phase != holding {
+			return
+		}
+		dueAt := l.held + s.series.Due(s.next)
+		if dueAt > l.e.now() {
+			l.at(dueAt, s.step)
+			return
+		}
+		s.next++
+		s.do(s.next-1, dueAt)
+	}
+	l.at(l.e.now(), s.step)
+}
+
+// work is follow for what counts as work: what the hold's end finds undone was
+// due and is dropped.
+func (l *lane) work(series scenario.Series, do func(n int, dueAt time.Duration)) {
+	l.schedules = append(l.schedules, l.follow(series, func(n int, dueAt time.Duration) {
+		l.begun(dueAt, dueAt, l.e.now())
+		do(n, dueAt)
+	}))
+}
+
+func (l *lane) dropUndone() {
+	now := l.e.now()
+	for _, s := range l.schedules {
+		for ; s.next < s.series.Len() && l.held+s.series.Due(s.next) <= now; s.next++ {
+			l.count(due, 1)
+			l.count(dropped, 1)
+		}
+	}
+	l.schedules = nil
+}
+
+// hold begins the hold at a moment that is the same for all workers.
+func (l *lane) hold(begin time.Duration) {
+	if l.phase > arrived {
+		return // leaving already
+	}
+	l.phase, l.held = holding, begin
+	sc := &l.e.job.Scenario
+	if sc.SlowReaders != nil {
+		l.pause(sc.SlowReaders.Share)
+	}
+	if sc.HalfOpen != nil {
+		l.vanish(sc.HalfOpen.Share)
+	}
+	l.follow(l.plan.Broadcasts, func(k int, _ time.Duration) { l.wave(k) })
+	if l.e.job.BroadcastMessage != "" && l.e.job.Worker == 0 && l.index == 0 {
+		l.work(l.plan.Broadcasts, l.sendBroadcast)
+	}
+	l.work(l.plan.Messages, l.sendMessage)
+	l.work(l.plan.Churn, l.churn)
+	l.work(l.plan.Storms, l.storm)
+	l.at(begin+sc.Hold.Std(), func(time.Time) { l.end() })
+}
+
+// sendMessage sends item n of the messages. The first senders of the connections
+// are the senders, so that a sender's number is its session's.
+func (l *lane) sendMessage(n int, _ time.Duration) {
+	s := &l.sessions[n%l.plan.Senders.Len()]
+	number(l.payload, l.plan.Messages.Index(n))
+	if l.send(s, l.payload) && l.e.job.Scenario.Messages.Echo {
+		s.unanswered++
+		l.pending++
+	}
+}
+
+// send sends text on a session, or counts it as dropped.
+func (l *lane) send(s *session, text []byte) bool {
+	if s.state != open || s.slow {
+		l.count(dropped, 1)
+		return false
+	}
+	before := l.e.now()
+	if err := s.conn.Send(client.Text, text); err != nil {
+		l.count(dropped, 1)
+		if errors.Is(err, client.ErrFull) {
+			l.tally.errors[client.KindSlow]++
+		}
+		return false
+	}
+	s.active = before
+	l.count(sent, 1)
+	l.count(sentBytes, len(text))
+	return true
+}
+
+// churn replaces one session's connection by a new one, in turn.
+func (l *lane) churn(n int, dueAt time.Duration) {
+	if len(l.sessions) == 0 {
+		l.count(dropped, 1)
+		return
+	}
+	i := n % len(l.sessions)
+	switch s := &l.sessions[i]; s.state {
+	case open:
+		l.forget(s).Close(1000, "")
+		l.dial(i, dueAt)
+	case absent:
+		l.dial(i, dueAt)
+	default:
+		l.count(dropped, 1)
+	}
+}
+
+// storm drops all and has them come back, each at a moment of its own within the jitter.
+func (l *lane) storm(_ int, dueAt time.Duration) {
+	var lost []int
+	for i := range l.sessions {
+		if s := &l.sessions[i]; s.state == open {
+			s.storm, s.lost = true, dueAt
+			lost = append(lost, i)
+			l.forget(s).Abort()
+		}
+	}
+	jitter := l.e.job.Scenario.Storm.Jitter.Std()
+	comes := func(i int) time.Duration {
+		return dueAt + time.Duration(scenario.Spread(l.plan.Connections.Index(i))*float64(jitter))
+	}
+	slices.SortFunc(lost, func(a, b int) int { return int(comes(a) - comes(b)) })
+	var back func(time.Time)
+	back = func(time.Time) {
+		for n := 0; len(lost) > 0 && l.phase == holding; n++ {
+			now := l.e.now()
+			if comes(lost[0]) > now || n == turn {
+				l.at(max(now, comes(lost[0])), back)
+				return
+			}
+			i := lost[0]
+			lost = lost[1:]
+			l.begun(comes(i), comes(i), now)
+			l.dial(i, comes(i))
+		}
+	}
+	back(time.Time{})
+}
+
+// chosen reports whether a session is of a share of the crowd.
+func (l *lane) chosen(i int, share float64) bool {
+	return l.sessions[i].state == open && scenario.Spread(l.plan.Connections.Index(i)) < share
+}
+
+// pause makes slow readers of a share.
+func (l *lane) pause(share float64) {
+	for i := range l.sessions {
+		if s := &l.sessions[i]; l.chosen(i, share) {
+			s.slow = true
+			l.receivers--
+			l.count(paused, 1)
+			s.conn.Pause()
+		}
+	}
+}
+
+// vanish makes a share half-open. Their descriptors are kept until the run ends:
+// to close them would tell the server.
+func (l *lane) vanish(share float64) {
+	for i := range l.sessions {
+		if s := &l.sessions[i]; l.chosen(i, share) {
+			c := s.conn
+			l.lose(s)
+			s.state = silent
+			l.count(vanished, 1)
+			c.Vanish()
+		}
+	}
+}
+
+// wave is one broadcast, as this lane's sessions receive it.
+type wave struct {
+	due         time.Duration
+	first, last time.Duration // after due
+	receipts    int
+	expected    int
+	told        bool
+}
+
+// wave returns broadcast k, which begins with the first that hears of it.
+func (l *lane) wave(k int) *wave {
+	w := l.waves[k]
+	if w == nil {
+		w = &wave{due: l.held + l.plan.Broadcasts.DueIndex(k), expected: l.receivers}
+		l.waves[k] = w
+		l.count(expected, w.expected)
+	}
+	return w
+}
+
+// sendBroadcast asks for broadcast k by a message from one of the sessions, in turn.
+func (l *lane) sendBroadcast(k int, _ time.Duration) {
+	payload := BroadcastPayload(l.e.job.Run, k, l.e.job.Scenario.Broadcasts.Bytes)
+	text := bytes.Replace([]byte(l.e.job.BroadcastMessage), []byte(BroadcastPlace), payload, 1)
+	for n := range l.sessions {
+		if s := &l.sessions[(k+n)%len(l.sessions)]; s.state == open && !s.slow {
+			l.send(s, text)
+			return
+		}
+	}
+	l.count(dropped, 1)
+}
+
+// message is called by the crowd.
+func (l *lane) message(c *client.Conn, payload []byte, at time.Duration) {
+	l.count(received, 1)
+	l.count(receivedBytes, len(payload))
+	s := &l.sessions[c.Tag()]
+	if s.conn != c || l.phase < holding {
+		return
+	}
+	kind, k, ok := marked(l.e.prefix, payload)
+	switch {
+	case !ok:
+	case kind == kindEcho && s.unanswered > 0 && l.asked(c.Tag(), k):
+		s.unanswered--
+		l.pending--
+		l.tally.record(echo, at-l.held-l.plan.Messages.DueIndex(k))
+		l.settle()
+	case kind == kindBroadcast && k < l.plan.Broadcasts.Total:
+		l.receipt(s, k, at)
+	}
+}
+
+// asked reports whether message k is of this session, and not another's that a
+// server sends to all.
+func (l *lane) asked(i, k int) bool {
+	m := l.plan.Messages
+	n := k - m.First
+	return m.Step > 0 && n >= 0 && n%m.Step == 0 && (n/m.Step)%l.plan.Senders.Len() == i
+}
+
+// receipt is a broadcast that has reached a session.
+func (l *lane) receipt(s *session, k int, at time.Duration) {
+	w := l.wave(k)
+	if e := l.e.job.Scenario.Expire; e != nil && e.Out() {
+		s.active = max(s.active, w.due)
+	}
+	if s.slow {
+		return
+	}
+	after := at - w.due
+	l.tally.record(deliver, after)
+	if w.receipts == 0 {
+		w.first = after
+	}
+	w.last = after
+	w.receipts++
+	l.settle()
+}
