@@ -1,0 +1,319 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wheelgate/wheelgate/loadtest"
+	"github.com/wheelgate/wheelgate/loadtest/probe"
+	"github.com/wheelgate/wheelgate/loadtest/record"
+)
+
+// Config is a run.
+type Config struct {
+	Job loadtest.Job // Worker, Workers and Loops are set for each worker
+	// Emit gets the lines of the run's record, from any goroutine.
+	Emit func(record.Line)
+	// Local is how many worker processes are started; Command starts one, with
+	// stdin and stdout for the conversation.
+	Local   int
+	Command []string
+	Remote  []string // host:port of workers on other machines
+	Token   string   // theirs
+	Servers []Server // what to look at, by index of the target
+	Trigger *Trigger // of broadcasts; nil: none
+	Header  record.Header
+}
+
+// SetupError is why a run did not begin: nothing has been measured.
+type SetupError struct{ Err error }
+
+func (e *SetupError) Error() string { return e.Err.Error() }
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// How long the coordinator waits for workers.
+const (
+	setupWait = 30 * time.Second
+	lead      = 250 * time.Millisecond // between an order and the moment it is for
+	stopWait  = 15 * time.Second       // for workers to leave in order
+)
+
+// Run runs it and returns how it ended, which has been emitted too. The end of ctx
+// ends the run early and in order; the end of kill at once. Its workers have ended
+// when it returns. An error is a *SetupError.
+func Run(ctx, kill context.Context, config Config) (record.End, error) {
+	c := &coordinator{Config: config, messages: make(chan message)}
+	defer c.end()
+	if err := c.setUp(ctx, kill); err != nil {
+		return record.End{}, &SetupError{err}
+	}
+	return c.run(ctx, kill), nil
+}
+
+// message is what a worker says; ok is false when it has gone.
+type message struct {
+	worker int
+	answer answer
+	ok     bool
+}
+
+type coordinator struct {
+	Config
+
+	links    []*link
+	messages chan message
+	start    time.Time
+	stopped  context.CancelFunc // of probes and trigger
+	beside   sync.WaitGroup     // probes, trigger, and those who forward messages
+
+	// Owned by run.
+	connected, done int
+	stopping        bool
+	fault           string
+	saturated       []string
+	holdEnd         <-chan time.Time
+}
+
+// setUp starts the workers and gives each its job.
+func (c *coordinator) setUp(ctx, kill context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, setupWait)
+	defer cancel()
+	for i := range c.Local {
+		l, err := local(kill, fmt.Sprintf("worker %d", i), c.Command)
+		if err != nil {
+			return err
+		}
+		c.links = append(c.links, l)
+	}
+	for _, addr := range c.Remote {
+		l, err := remote(kill, addr, c.Token)
+		if err != nil {
+			return err
+		}
+		c.links = append(c.links, l)
+	}
+	for i, l := range c.links {
+		if c.giveJob(i, l) != nil {
+			return l.gone("before it began")
+		}
+	}
+	for _, l := range c.links {
+		if err := l.ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *coordinator) giveJob(i int, l *link) error {
+	job := c.Job
+	job.Worker, job.Workers = i, len(c.links)
+	if !l.remote {
+		job.Loops = loopsOf(c.Header.Machine.CPUs, c.Local)
+	}
+	return l.orders.send(order{Job: &job})
+}
+
+// loopsOf shares the CPUs of this machine among its workers.
+func loopsOf(cpus, workers int) int { return max(1, (cpus+workers-1)/max(1, workers)) }
+
+// ready waits until the worker has taken its job.
+func (l *link) ready(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%s: not ready: %w", l.name, context.Cause(ctx))
+	case a, ok := <-l.answers:
+		switch {
+		case !ok:
+			return l.gone("before it began")
+		case a.Fault != "":
+			return errors.New(a.Fault)
+		}
+	}
+	if !l.remote {
+		return nil
+	}
+	if err := l.synchronize(ctx); err != nil {
+		return fmt.Errorf("worker %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// run is the run proper.
+func (c *coordinator) run(ctx, kill context.Context) record.End {
+	c.start = time.Now().Add(lead)
+	c.begin(func(at time.Time) order { return order{Start: &at} }, c.start)
+	c.Header.Version, c.Header.Started, c.Header.Workers = record.Version, c.start.Round(0), len(c.links)
+	c.Header.Scenario, c.Header.Targets = c.Job.Scenario, c.Job.Targets
+	c.Emit(record.Line{Header: &c.Header})
+	c.mark(0, "connecting")
+
+	beside, stop := context.WithCancel(ctx)
+	c.stopped = stop
+	c.beside.Go(func() { c.probe(beside) })
+	for i, l := range c.links {
+		c.beside.Go(func() { c.forward(i, l, kill) })
+	}
+	interrupted := c.supervise(ctx, kill)
+	stop()
+	end := record.End{At: time.Since(c.start), Interrupted: interrupted, Error: c.fault, Saturated: c.saturated}
+	c.end()
+	c.Emit(record.Line{End: &end})
+	return end
+}
+
+// begin tells all workers of a moment, each by its own clock.
+func (c *coordinator) begin(what func(time.Time) order, at time.Time) {
+	for _, l := range c.links {
+		_ = l.orders.send(what(at.Round(0).Add(l.offset))) // one that has gone is noticed by its answers
+	}
+}
+
+func (c *coordinator) mark(at time.Duration, text string) {
+	c.Emit(record.Line{Mark: &record.Mark{At: at, Text: text}})
+}
+
+func (c *coordinator) forward(i int, l *link, kill context.Context) {
+	for {
+		m := message{worker: i}
+		select {
+		case m.answer, m.ok = <-l.answers:
+		case <-kill.Done():
+			return
+		}
+		select {
+		case c.messages <- m:
+		case <-l.stop:
+			return
+		case <-kill.Done():
+			return
+		}
+		if !m.ok {
+			return
+		}
+	}
+}
+
+// supervise takes the workers through the run until all are done.
+func (c *coordinator) supervise(ctx, kill context.Context) (interrupted bool) {
+	cancelled := ctx.Done()
+	var giveUp <-chan time.Time
+	for c.done < len(c.links) {
+		select {
+		case m := <-c.messages:
+			c.take(ctx, m)
+		case <-c.holdEnd:
+			c.holdEnd = nil
+			c.mark(time.Since(c.start), c.endingMark())
+		case <-cancelled:
+			cancelled, interrupted = nil, true
+			c.stop()
+		case <-giveUp:
+			c.fail("some workers did not leave in order")
+			return interrupted
+		case <-kill.Done():
+			return true
+		}
+		if c.stopping && giveUp == nil {
+			giveUp = time.After(stopWait)
+		}
+	}
+	return interrupted
+}
+
+func (c *coordinator) endingMark() string {
+	switch {
+	case c.Job.Scenario.Expire != nil:
+		return "silent"
+	case c.Job.Scenario.Drain != nil:
+		return "waiting for the drain"
+	}
+	return "leaving"
+}
+
+// stop asks all workers to leave.
+func (c *coordinator) stop() {
+	c.stopping = true
+	c.stopped()
+	c.holdEnd = nil
+	for _, l := range c.links {
+		_ = l.orders.send(order{Stop: true})
+	}
+}
+
+// fail keeps the first fault and ends the run in order.
+func (c *coordinator) fail(fault string) {
+	if c.fault == "" {
+		c.fault = fault
+	}
+	if !c.stopping {
+		c.stop()
+	}
+}
+
+func (c *coordinator) take(ctx context.Context, m message) {
+	l := c.links[m.worker]
+	if l.done {
+		return // its stream's end
+	}
+	switch a := m.answer; {
+	case !m.ok:
+		l.done = true
+		c.done++
+		c.fail(l.gone("midway").Error())
+	case a.Line != nil:
+		c.Emit(*a.Line)
+	case a.Connected:
+		if c.connected++; c.connected == len(c.links) && !c.stopping {
+			c.hold(ctx)
+		}
+	case a.Done != nil:
+		l.done = true
+		c.done++
+		for _, reason := range a.Done.Saturated {
+			c.saturated = append(c.saturated, l.name+": "+reason)
+		}
+		if a.Done.Error != "" {
+			c.fail(l.name + ": " + a.Done.Error)
+		}
+	}
+}
+
+// hold begins the hold for all.
+func (c *coordinator) hold(ctx context.Context) {
+	at := time.Now().Add(lead)
+	c.begin(func(at time.Time) order { return order{Hold: &at} }, at)
+	c.mark(at.Sub(c.start), "holding")
+	c.holdEnd = time.After(time.Until(at.Add(c.Job.Scenario.Hold.Std())))
+	if c.Trigger != nil {
+		beside, stop := context.WithCancel(ctx)
+		before := c.stopped
+		c.stopped = func() { stop(); before() }
+		c.beside.Go(func() { c.trigger(beside, at) })
+	}
+}
+
+// end ends all conversations, workers and what runs beside.
+func (c *coordinator) end() {
+	if c.stopped != nil {
+		c.stopped()
+	}
+	var ending sync.WaitGroup
+	for _, l := range c.links {
+		ending.Go(func() { _ = l.end() })
+	}
+	ending.Wait()
+	c.links = nil
+	c.beside.Wait()
+	slices.Sort(c.saturated)
+}
+
+// self tells what the coordinator takes; its samples have worker -1.
+func (c *coordinator) self(s *record.Sample) {
+	s.Worker, s.At, s.Process = record.Coordinator, time.Since(c.start), probe.Self()
+	c.Emit(record.Line{Sample: s})
+}
