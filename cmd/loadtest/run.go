@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/wheelgate/wheelgate/loadtest"
+	"github.com/wheelgate/wheelgate/loadtest/fleet"
+	"github.com/wheelgate/wheelgate/loadtest/probe"
+	"github.com/wheelgate/wheelgate/loadtest/record"
+)
+
+func runCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name: "run", Usage: "run a scenario, ready-made or from a file", ArgsUsage: "SCENARIO|FILE",
+		Flags: runFlags(),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			o, err := readOptions(cmd)
+			if err != nil {
+				return err
+			}
+			return runScenario(ctx, o, s)
+		},
+	}
+}
+
+// runScenario runs and reports. A first SIGINT or SIGTERM ends the run in order, a
+// second one at once and without a report.
+func runScenario(ctx context.Context, o *options, s streams) error {
+	judge, err := newJudge(o)
+	if err != nil {
+		return err
+	}
+	config, err := o.config()
+	if err != nil {
+		return err
+	}
+	ctx, kill, release := withSignals(ctx)
+	defer release()
+	if err := config.Job.Try(ctx); err != nil {
+		return usagef("%s", oneLine(err))
+	}
+	config.Servers = o.servers()
+	file, err := newRecordFile(o.out)
+	if err != nil {
+		return err
+	}
+	defer file.close()
+	shown := newProgress(o, s.err)
+	config.Emit = func(line record.Line) {
+		file.Write(line)
+		shown.observe(line)
+	}
+	end, err := fleet.Run(ctx, kill, config)
+	shown.end()
+	if code := exitCode(0); errors.As(context.Cause(kill), &code) {
+		return code
+	}
+	if setup := (*fleet.SetupError)(nil); errors.As(err, &setup) {
+		return usagef("%s", oneLine(err))
+	}
+	if err := file.Err(); err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	return judge.report(o, end, file, s)
+}
+
+// withSignals returns contexts that end at the first and second signal; the cause
+// of the second's end is the exit code.
+func withSignals(parent context.Context) (ctx, kill context.Context, release func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	kill, killed := context.WithCancelCause(context.WithoutCancel(parent))
+	ctx, stop := context.WithCancel(parent)
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case got := <-signals:
+				if ctx.Err() != nil {
+					number, _ := got.(syscall.Signal)
+					killed(exitCode(128 + int(number)))
+				}
+				stop()
+			}
+		}
+	}()
+	return ctx, kill, func() {
+		signal.Stop(signals)
+		close(ended)
+		stop()
+		killed(nil)
+	}
+}
+
+// config is the run as the fleet takes it.
+func (o *options) config() (fleet.Config, error) {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails
+	job := loadtest.Job{
+		Run: hex.EncodeToString(id[:]), Scenario: o.scenario, Targets: o.urls, Header: o.header,
+		Subprotocols: o.subprotocols, Insecure: o.insecure, Sources: o.sources, HandshakeTimeout: o.handshake,
+		BroadcastMessage: o.broadcastMessage, Limits: o.limits,
+	}
+	c := fleet.Config{
+		Job: job, Remote: o.remote, Token: o.workerToken,
+		Header: record.Header{Command: withoutSecrets(os.Args), Tool: buildVersion(), Machine: probe.Machine()},
+	}
+	if e := o.scenario.Expire; e != nil {
+		c.Header.Expiry, c.Header.Tick = e.Timeout.Std(), e.Tick.Std()
+	}
+	if len(o.broadcastURLs) > 0 {
+		c.Trigger = &fleet.Trigger{URLs: o.broadcastURLs, Token: o.broadcastToken}
+	}
+	if len(o.remote) > 0 {
+		return c, nil
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return c, err
+	}
+	c.Command = []string{program, "worker", "--stdio"}
+	c.Local, err = o.localWorkers()
+	return c, err
+}
+
+// withoutSecrets is a command line that may be kept in a file.
+func withoutSecrets(args []string) []string {
+	var kept []string
+	for i := 0; i < len(args); i++ {
+		flag, _, joined := strings.Cut(args[i], "=")
+		switch strings.TrimLeft(flag, "-") {
+		case "worker-token", "broadcast-token", "header":
+			kept = append(kept, flag, "(hidden)")
+			if !joined {
+				i++
+			}
+		default:
+			kept = append(kept, args[i])
+		}
+	}
+	return kept
+}
+
+// localWorkers is how many processes the descriptors ask for, or what was asked
+// for if that is enough.
+func (o *options) localWorkers() (int, error) {
+	limit, used := probe.Descriptors()
+	room := int(min(limit, 1<<30)) - used - loadtest.Spare
+	if room < 1 {
+		return 0, usagef("connections: the limit of %d descriptors per process leaves no room: raise RLIMIT_NOFILE (ulimit -n)", limit)
+	}
+	needed := (o.scenario.Connections + room - 1) / room
+	switch {
+	case o.workers == 0:
+		return needed, nil
+	case o.workers < needed:
+		return 0, usagef("workers: %d have descriptors for %d connections (the limit is %d per process), not %d: must be at least %d, or raise RLIMIT_NOFILE (ulimit -n)",
+			o.workers, o.workers*room, limit, o.scenario.Connections, needed)
+	}
+	return o.workers, nil
+}
+
+// servers is where to look at the targets: those of this machine are found by
+// their port.
+func (o *options) servers() []fleet.Server {
+	servers := make([]fleet.Server, len(o.urls))
+	for i, text := range o.urls {
+		if i < len(o.metrics) {
+			servers[i].Metrics = o.metrics[i]
+		}
+		if i < len(o.pids) {
+			servers[i].PID = o.pids[i]
+			continue
+		}
+		if addr, ok := loopback(text); ok {
+			servers[i].PID, _ = probe.Listener(addr) // 0: it may be another user's
+		}
+	}
+	return servers
+}
+
+// loopback is the address of a URL, if it is of this machine.
+func loopback(text string) (netip.AddrPort, bool) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"ws": "80", "wss": "443"}[u.Scheme]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil || len(addrs) == 0 || !addrs[0].Unmap().IsLoopback() {
+		return netip.AddrPort{}, false
+	}
+	addr, err := netip.ParseAddrPort(net.JoinHostPort(addrs[0].Unmap().String(), port))
+	return addr, err == nil
+}
