@@ -12,8 +12,9 @@ FUZZTIME ?= 30s
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build ./wheelgate
+build: ## build ./wheelgate and bin/loadtest
 	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o wheelgate ./cmd/wheelgate
+	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/loadtest ./cmd/loadtest
 
 run: build ## build and start wheelgate; its settings come from the environment and .env
 	./wheelgate

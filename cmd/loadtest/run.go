@@ -51,7 +51,7 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 	ctx, kill, release := withSignals(ctx)
 	defer release()
 	if err := config.Job.Try(ctx); err != nil {
-		return usagef("%s", oneLine(err))
+		return unbegun(ctx, err)
 	}
 	config.Servers = o.servers()
 	file, err := newRecordFile(o.out)
@@ -69,13 +69,22 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 	if code := exitCode(0); errors.As(context.Cause(kill), &code) {
 		return code
 	}
-	if setup := (*fleet.SetupError)(nil); errors.As(err, &setup) {
-		return usagef("%s", oneLine(err))
+	if err != nil { // a *fleet.SetupError
+		file.kept = false
+		return unbegun(ctx, err)
 	}
 	if err := file.Err(); err != nil {
 		return fmt.Errorf("out: %w", err)
 	}
 	return judge.report(o, end, file, s)
+}
+
+// unbegun is why there was no run.
+func unbegun(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the run began")
+	}
+	return usagef("%s", oneLine(err))
 }
 
 // withSignals returns contexts that end at the first and second signal; the cause

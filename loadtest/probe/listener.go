@@ -20,6 +20,7 @@ func Listener(addr netip.AddrPort) (pid int, err error) {
 		return 0, err
 	}
 	var sockets []string
+	//lint:ignore SA1019 one look before the run; netlink would be one dependency more for it
 	for _, table := range []func() (procfs.NetTCP, error){fs.NetTCP, fs.NetTCP6} {
 		lines, err := table()
 		if err != nil {
