@@ -198,6 +198,21 @@ func TestUnansweredAndDroppedAreCounted(t *testing.T) {
 	})
 }
 
+// TestOthersEchoesAreNone has a server that sends what one says to all.
+func TestOthersEchoesAreNone(t *testing.T) {
+	s := &server{}
+	s.message = func(_ *gws.Conn, payload []byte) { s.broadcast(payload) }
+	s.serve(t)
+	o := run(t, t.Context(), Job{
+		Targets:  []string{s.url},
+		Scenario: parse(t, "connections: 6", "hold: 500ms", "messages: {rate: 1000, bytes: 64, echo: true}"),
+	}, nil)
+	o.want(t, map[record.Count]int64{record.Sent: 500, record.Unanswered: 0})
+	if o.total(record.Echo) != 500 {
+		t.Errorf("%d echoes of 500", o.total(record.Echo))
+	}
+}
+
 func TestChurnReplacesConnections(t *testing.T) {
 	s := (&server{}).serve(t)
 	o := run(t, t.Context(), Job{Targets: []string{s.url}, Scenario: parse(t, "connections: 10", "hold: 500ms", "churn: {rate: 40}")}, nil)

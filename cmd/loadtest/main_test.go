@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -385,7 +387,8 @@ func wantGone(t *testing.T, pids []string) {
 	}
 }
 
-// TestInterruptReportsAndLeavesNothing sends SIGINT to a run of an hour.
+// TestInterruptReportsAndLeavesNothing sends SIGINT to a run of an hour, as a
+// terminal does: to the workers too.
 func TestInterruptReportsAndLeavesNothing(t *testing.T) {
 	g := startGateway(t)
 	out := filepath.Join(t.TempDir(), "run.jsonl")
@@ -394,6 +397,12 @@ func TestInterruptReportsAndLeavesNothing(t *testing.T) {
 	workers := children(t, p.cmd.Process.Pid)
 	if len(workers) != 2 {
 		t.Errorf("%d workers", len(workers))
+	}
+	for _, worker := range workers {
+		pid, _ := strconv.Atoi(worker)
+		if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
 	}
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	if code := p.exit(t); code != exitFailure {

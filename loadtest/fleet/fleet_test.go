@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -409,6 +411,23 @@ func TestClockOfAnotherMachine(t *testing.T) {
 	}
 	if off := (l.offset - ahead).Abs(); off > time.Second {
 		t.Errorf("offset %v, want %v", l.offset, ahead)
+	}
+}
+
+// TestMomentsAreToldByTheWorkersClock has one worker here and one an hour ahead.
+func TestMomentsAreToldByTheWorkersClock(t *testing.T) {
+	var here, there bytes.Buffer
+	c := &coordinator{links: []*link{
+		{orders: newSender[order](&here)},
+		{orders: newSender[order](&there), offset: time.Hour},
+	}}
+	at := time.Now()
+	c.begin(func(at time.Time) order { return order{Start: &at} }, at)
+	for text, want := range map[string]time.Time{here.String(): at, there.String(): at.Add(time.Hour)} {
+		var o order
+		if err := json.Unmarshal([]byte(text), &o); err != nil || o.Start == nil || !o.Start.Equal(want) {
+			t.Errorf("%s: want %v, %v", text, want, err)
+		}
 	}
 }
 
