@@ -9,6 +9,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
+	"github.com/wheelgate/wheelgate/loadtest/scenario"
 )
 
 func TestMarks(t *testing.T) {
@@ -86,6 +87,22 @@ func TestNamesOfCountersAndMeasures(t *testing.T) {
 	}
 	if counterNames[paused] != record.Paused || counterNames[due] != record.Due || measureNames[lag] != record.Lag {
 		t.Error("names are out of step")
+	}
+}
+
+// TestOnlyTheSendersEchoCounts has the second of three lanes and seven senders in it.
+func TestOnlyTheSendersEchoCounts(t *testing.T) {
+	l := &lane{plan: scenario.Plan{
+		Messages: scenario.Series{First: 1, Step: 3, Total: 100, Rate: 1},
+		Senders:  scenario.Series{First: 1, Step: 3, Total: 20},
+	}}
+	for k := range 40 {
+		for i := range 7 {
+			want := k%3 == 1 && k/3%7 == i
+			if got := l.asked(i, k); got != want {
+				t.Errorf("message %d of session %d: %v", k, i, got)
+			}
+		}
 	}
 }
 
