@@ -141,9 +141,7 @@ func (e *Engine) supervise(ctx context.Context, connected func(), hold <-chan ti
 		case at := <-hold:
 			hold = nil
 			e.begun = local(at).Sub(e.start)
-			for _, l := range e.lanes {
-				l.at(e.begun, func(time.Time) { l.hold(e.begun) })
-			}
+			e.all(func(l *lane) { l.awaitHold(e.begun) })
 		case <-done:
 			leave()
 		case <-giveUp:

@@ -72,6 +72,7 @@ type lane struct {
 
 	// Hold.
 	held      time.Duration // its begin
+	told      bool          // held is known
 	schedules []*schedule
 	retries   []retry
 	payload   []byte

@@ -196,7 +196,7 @@ func run(t *testing.T, ctx context.Context, job Job, meddle func(*Engine)) *outc
 		if once.Swap(true) {
 			t.Error("connected twice")
 		}
-		hold <- time.Now()
+		hold <- time.Now().Add(50 * time.Millisecond) // as a coordinator does: known to all before
 		if meddle != nil {
 			meddle(e)
 		}

@@ -63,12 +63,19 @@ func (l *lane) dropUndone() {
 	l.schedules = nil
 }
 
-// hold begins the hold at a moment that is the same for all workers.
-func (l *lane) hold(begin time.Duration) {
+// awaitHold has the hold begin at a moment that is the same for all lanes and
+// workers. It is known before, since another lane may begin first, and a broadcast
+// of that one's be here already.
+func (l *lane) awaitHold(begin time.Duration) {
+	l.held, l.told = begin, true
+	l.at(begin, func(time.Time) { l.hold() })
+}
+
+func (l *lane) hold() {
 	if l.phase > arrived {
 		return // leaving already
 	}
-	l.phase, l.held = holding, begin
+	l.phase = holding
 	sc := &l.e.job.Scenario
 	if sc.SlowReaders != nil {
 		l.pause(sc.SlowReaders.Share)
@@ -83,7 +90,7 @@ func (l *lane) hold(begin time.Duration) {
 	l.work(l.plan.Messages, l.sendMessage)
 	l.work(l.plan.Churn, l.churn)
 	l.work(l.plan.Storms, l.storm)
-	l.at(begin+sc.Hold.Std(), func(time.Time) { l.end() })
+	l.at(l.held+sc.Hold.Std(), func(time.Time) { l.end() })
 }
 
 // sendMessage sends item n of the messages. The first senders of the connections
@@ -236,7 +243,7 @@ func (l *lane) message(c *client.Conn, payload []byte, at time.Duration) {
 	l.count(received, 1)
 	l.count(receivedBytes, len(payload))
 	s := &l.sessions[c.Tag()]
-	if s.conn != c || l.phase < holding {
+	if s.conn != c || !l.told {
 		return
 	}
 	kind, k, ok := marked(l.e.prefix, payload)

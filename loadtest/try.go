@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wheelgate/wheelgate/loadtest/client"
@@ -55,7 +56,7 @@ func (trial) Closed(*client.Conn, int, string, *client.Error) {}
 
 // describe is a failed handshake in a few words.
 func describe(err *client.Error) string {
-	if err.Err == nil {
+	if err.Err == nil || strings.Contains(err.Err.Error(), err.Kind) {
 		return err.Kind
 	}
 	return err.Kind + ": " + err.Err.Error()
