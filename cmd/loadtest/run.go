@@ -6,14 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -139,6 +135,9 @@ func (o *options) config() (fleet.Config, error) {
 	if len(o.remote) > 0 {
 		return c, nil
 	}
+	if len(o.sources) == 0 {
+		c.Job.Sources = loopbackSources(o.urls, o.scenario.Connections)
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return c, err
@@ -202,24 +201,4 @@ func (o *options) servers() []fleet.Server {
 		}
 	}
 	return servers
-}
-
-// loopback is the address of a URL, if it is of this machine.
-func loopback(text string) (netip.AddrPort, bool) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return netip.AddrPort{}, false
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"ws": "80", "wss": "443"}[u.Scheme]
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil || len(addrs) == 0 || !addrs[0].Unmap().IsLoopback() {
-		return netip.AddrPort{}, false
-	}
-	addr, err := netip.ParseAddrPort(net.JoinHostPort(addrs[0].Unmap().String(), port))
-	return addr, err == nil
 }
