@@ -1,0 +1,234 @@
+package report
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/wheelgate/wheelgate/loadtest/record"
+)
+
+// Summary is a run in figures. The names are stable and end in their unit: ms are
+// milliseconds, per_s is per second. What a run has no figure for is absent.
+type Summary struct {
+	Scenario string         `json:"scenario"`
+	Started  time.Time      `json:"started"`
+	Tool     string         `json:"tool"`
+	Machine  record.Machine `json:"machine"`
+	Targets  []string       `json:"targets"`
+	Workers  int            `json:"workers"`
+	Seconds  float64        `json:"duration_s"`
+	// Valid: the run ended as planned and the tool was not the bottleneck.
+	Valid   bool     `json:"valid"`
+	Reasons []string `json:"invalid_because,omitempty"`
+	CutOff  bool     `json:"cut_off,omitempty"`
+
+	PeakOpen int `json:"peak_open"`
+	// Counts are the whole run's; see record.Count.
+	Counts map[record.Count]int64 `json:"counts"`
+	// Latencies are by measure: see record.Measure, and "spread", one value per broadcast.
+	Latencies   map[string]Latency `json:"latencies"`
+	ConnectRate float64            `json:"connects_per_s"`           // opened, first to last second with one
+	SentRate    float64            `json:"sent_per_s,omitempty"`     // while held
+	Received    float64            `json:"received_per_s,omitempty"` // while held
+	Closes      map[int]int64      `json:"closes_by_code,omitempty"`
+	Errors      map[string]int64   `json:"errors_by_kind,omitempty"`
+	ErrorCount  int64              `json:"errors"`
+
+	Broadcasts *Broadcasts `json:"broadcasts,omitempty"`
+	Expiry     *Expiry     `json:"expiry,omitempty"`
+	Drain      *Drain      `json:"drain,omitempty"`
+	Server     *Server     `json:"server,omitempty"`
+	Itself     *Itself     `json:"tool_itself,omitempty"`
+}
+
+// Latency is a distribution, exact to 0.1 %.
+type Latency struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50_ms"`
+	P90   float64 `json:"p90_ms"`
+	P99   float64 `json:"p99_ms"`
+	P999  float64 `json:"p99_9_ms"`
+	Max   float64 `json:"max_ms"`
+}
+
+// Broadcasts sums the broadcasts of all workers.
+type Broadcasts struct {
+	Count      int   `json:"count"`
+	Deliveries int64 `json:"deliveries"`
+	Missing    int64 `json:"missing"` // deliveries expected and not made
+}
+
+// Expiry is how exactly the server ends silent sessions; how late is in Latencies.
+type Expiry struct {
+	Count     int64   `json:"count"`
+	Early     int64   `json:"early"`     // each is a failure
+	Unexpired int64   `json:"unexpired"` // never ended
+	TickMS    float64 `json:"tick_ms,omitempty"`
+	P99Ticks  float64 `json:"lateness_p99_ticks,omitempty"`
+	MaxTicks  float64 `json:"lateness_max_ticks,omitempty"`
+}
+
+// Drain is how evenly the server lets go, over the seconds from the first close to the last.
+type Drain struct {
+	Closes  int64   `json:"closes"`
+	Seconds int     `json:"duration_s"`
+	Max     int64   `json:"max_per_s"`
+	Mean    float64 `json:"mean_per_s"`
+	Ratio   float64 `json:"max_over_mean"` // 1 is perfectly even
+}
+
+// Summarize computes the figures of a run.
+func Summarize(r *Run) Summary {
+	s := Summary{
+		Scenario: r.Header.Scenario.Name, Started: r.Header.Started, Tool: r.Header.Tool,
+		Machine: r.Header.Machine, Targets: r.Header.Targets, Workers: r.Header.Workers,
+		Counts: map[record.Count]int64{}, Latencies: map[string]Latency{},
+		Closes: map[int]int64{}, Errors: map[string]int64{},
+	}
+	s.verdict(r)
+	first, last := -1, -1
+	for n := range r.Seconds {
+		second := &r.Seconds[n]
+		sum(s.Counts, second.Counts)
+		sum(s.Closes, second.Closes)
+		sum(s.Errors, second.Errors)
+		s.PeakOpen = max(s.PeakOpen, second.Open)
+		if second.Counts[record.Opened] > 0 {
+			if first < 0 {
+				first = n
+			}
+			last = n
+		}
+	}
+	if first >= 0 {
+		s.ConnectRate = float64(s.Counts[record.Opened]) / float64(last-first+1)
+	}
+	for _, n := range s.Errors {
+		s.ErrorCount += n
+	}
+	for m, h := range r.Histograms {
+		if h.TotalCount() > 0 {
+			s.Latencies[string(m)] = latency(h)
+		}
+	}
+	from, to := r.held()
+	s.SentRate, s.Received = r.rate(record.Sent, from, to), r.rate(record.Received, from, to)
+	s.broadcasts(r)
+	s.expiry(r)
+	s.Drain = r.drain()
+	s.Server = r.server(s.PeakOpen)
+	s.Itself = r.itself(s.PeakOpen)
+	return s
+}
+
+func (s *Summary) verdict(r *Run) {
+	if r.End == nil {
+		s.CutOff = true
+		s.Reasons = append(s.Reasons, "the record was cut off")
+		s.Seconds = float64(len(r.Seconds))
+	} else {
+		s.Seconds = r.End.At.Seconds()
+		s.Reasons = append(s.Reasons, r.End.Saturated...)
+		if r.End.Interrupted {
+			s.Reasons = append(s.Reasons, "the run was interrupted")
+		}
+		if r.End.Error != "" {
+			s.Reasons = append(s.Reasons, "the run failed: "+r.End.Error)
+		}
+	}
+	s.Valid = len(s.Reasons) == 0
+}
+
+func ms(ns int64) float64 { return float64(ns) / float64(time.Millisecond) }
+
+func latency(h *hdrhistogram.Histogram) Latency {
+	q := func(p float64) float64 { return ms(h.ValueAtPercentile(p)) }
+	return Latency{h.TotalCount(), q(50), q(90), q(99), q(99.9), ms(h.Max())}
+}
+
+// held is the seconds between the marks "holding" and the next, or all.
+func (r *Run) held() (from, to int) {
+	for i, m := range r.Marks {
+		if m.Text != "holding" {
+			continue
+		}
+		to = len(r.Seconds)
+		if i+1 < len(r.Marks) {
+			to = min(to, int(r.Marks[i+1].At/time.Second))
+		}
+		if from = int((m.At + time.Second - 1) / time.Second); from < to {
+			return from, to
+		}
+	}
+	return 0, len(r.Seconds)
+}
+
+func (r *Run) rate(c record.Count, from, to int) float64 {
+	var n int64
+	for i := from; i < to; i++ {
+		n += r.Seconds[i].Counts[c]
+	}
+	return float64(n) / float64(max(1, to-from))
+}
+
+func (s *Summary) broadcasts(r *Run) {
+	if len(r.Broadcasts) == 0 {
+		return
+	}
+	h := hdrhistogram.New(int64(time.Microsecond), int64(time.Hour), 3)
+	s.Broadcasts = &Broadcasts{Count: len(r.Broadcasts)}
+	for _, b := range r.Broadcasts {
+		s.Broadcasts.Deliveries += int64(b.Receipts)
+		s.Broadcasts.Missing += int64(max(0, b.Expected-b.Receipts))
+		if b.Receipts > 0 {
+			_ = h.RecordValue(min(int64(b.Spread()), int64(time.Hour)))
+		}
+	}
+	if h.TotalCount() > 0 {
+		s.Latencies["spread"] = latency(h)
+	}
+}
+
+func (s *Summary) expiry(r *Run) {
+	if r.Header.Expiry == 0 {
+		return
+	}
+	late := s.Latencies[string(record.Expiry)]
+	e := &Expiry{Count: late.Count, Early: s.Counts[record.Early], Unexpired: s.Counts[record.Unexpired]}
+	if e.TickMS = ms(int64(r.Header.Tick)); e.TickMS > 0 {
+		e.P99Ticks, e.MaxTicks = late.P99/e.TickMS, late.Max/e.TickMS
+	}
+	s.Expiry = e
+}
+
+func (r *Run) drain() *Drain {
+	if r.Header.Scenario.Drain == nil {
+		return nil
+	}
+	from := len(r.Seconds)
+	for _, m := range r.Marks {
+		if m.Text == "waiting for the drain" {
+			from = int(m.At / time.Second)
+		}
+	}
+	d, first, last := &Drain{}, -1, -1
+	for n := from; n < len(r.Seconds); n++ {
+		closed := r.Seconds[n].Counts[record.Closed]
+		if closed == 0 {
+			continue
+		}
+		if first < 0 {
+			first = n
+		}
+		last = n
+		d.Closes += closed
+		d.Max = max(d.Max, closed)
+	}
+	if first >= 0 {
+		d.Seconds = last - first + 1
+		d.Mean = float64(d.Closes) / float64(d.Seconds)
+		d.Ratio = float64(d.Max) / d.Mean
+	}
+	return d
+}
