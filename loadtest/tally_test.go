@@ -133,12 +133,14 @@ func TestSaturation(t *testing.T) {
 		}
 	}
 	times := func(n int, s second) []second { return slices.Repeat([]second{s}, n) }
-	f("", times(20, second{cpu: 1700 * time.Millisecond, delay: time.Second, lag: 9 * time.Millisecond, paced: true})...)
+	f("", times(20, second{cpu: 1700 * time.Millisecond, delay: time.Second, lag: 24 * time.Millisecond, paced: true})...)
 	f("it used more than 90% of 2 CPUs for 5s", times(5, second{cpu: 1900 * time.Millisecond, paced: true})...)
 	f("", times(4, second{cpu: 1900 * time.Millisecond, paced: true})...)
 	f("", append(times(4, second{cpu: 1900 * time.Millisecond, paced: true}), append(times(1, second{paced: true}), times(4, second{cpu: 2 * time.Second, paced: true})...)...)...)
-	f("its threads waited for a CPU longer than they ran, for 6s", times(6, second{cpu: 300 * time.Millisecond, delay: 400 * time.Millisecond, paced: true})...)
+	f("26ms late or more, and the limit is 25ms; its threads waited for a CPU longer than they ran, for 6s",
+		times(6, second{cpu: 300 * time.Millisecond, delay: 400 * time.Millisecond, lag: 26 * time.Millisecond, paced: true})...)
+	f("", times(6, second{cpu: 300 * time.Millisecond, delay: 400 * time.Millisecond, paced: true})...)
 	f("", times(6, second{cpu: 10 * time.Millisecond, delay: 20 * time.Millisecond, paced: true})...)
-	f("1 in 100 pieces of work began 11", times(3, second{lag: 11 * time.Millisecond, paced: true})...)
+	f("1 in 100 pieces of work began 26", times(3, second{lag: 26 * time.Millisecond, paced: true})...)
 	f("", times(9, second{cpu: 2 * time.Second, lag: time.Second})...)
 }

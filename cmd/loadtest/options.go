@@ -70,7 +70,7 @@ func runFlags() []cli.Flag {
 	add("Workers",
 		text("workers", "auto (as many processes as the descriptors ask for), a number, or host:port,... of loadtest worker (default: auto)"),
 		text("worker-token", "token of workers on other machines; rather set LOADTEST_WORKER_TOKEN"),
-		text("max-lag", "the run is invalid if 1 in 100 pieces of the tool's work begins later (default: 10ms)"),
+		text("max-lag", "the run is invalid if 1 in 100 pieces of the tool's work begins later (default: 25ms)"),
 		toggle("allow-saturated", "do not fail an invalid run"))
 	add("Server's resources",
 		texts("metrics", "URL of the server's metrics in Prometheus' format; one for each url"),
