@@ -1,35 +1,130 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
+	"github.com/wheelgate/wheelgate/loadtest/report"
 )
 
-// judge decides what a run's exit code is.
-type judge struct{}
-
-func newJudge(*options) (*judge, error) { return &judge{}, nil }
-
-func (j *judge) report(o *options, end record.End, file *recordFile, s streams) error {
-	if _, err := file.read(); err != nil {
-		return err
-	}
-	return verdict(o, end, s)
+// judge writes the reports of a run and decides on the exit code.
+type judge struct {
+	json, html     string
+	failIf         []report.Objective
+	allowSaturated bool
 }
 
-// verdict says what makes the run a failed one, if anything.
-func verdict(o *options, end record.End, s streams) error {
-	for _, reason := range end.Saturated {
-		fmt.Fprintln(s.err, "loadtest: the tool was the bottleneck:", reason)
+// outputFlags are those of all that report.
+func outputFlags() []cli.Flag {
+	return under("Output",
+		text("json", "file for the summary as JSON; - is stdout, in place of the text"),
+		text("html", "file for the report as a page"),
+		text("fail-if", `what must not be, such as "p99(echo)>50ms, errors>0.1%"`),
+		toggle("allow-saturated", "do not fail a run in which the tool was the bottleneck"))
+}
+
+func (r *reader) judge() *judge {
+	j := &judge{allowSaturated: r.cmd.Bool("allow-saturated")}
+	j.json, _ = r.text("json")
+	j.html, _ = r.text("html")
+	if value, given := r.text("fail-if"); given {
+		var err error
+		if j.failIf, err = report.ParseObjectives(value); err != nil {
+			r.fail("fail-if: %s", oneLine(err))
+		}
 	}
+	return j
+}
+
+// report reads a record, writes what was asked for, and returns why the run is no
+// good, if it is not.
+func (j *judge) report(from io.Reader, s streams) error {
+	run, err := report.Read(from)
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	summary := report.Summarize(run)
+	if err := j.write(run, summary, s); err != nil {
+		return err
+	}
+	if err := verdict(run.End, j.allowSaturated); err != nil {
+		return err
+	}
+	return j.objectives(summary)
+}
+
+func (j *judge) write(run *report.Run, summary report.Summary, s streams) error {
+	if j.json != "" {
+		if err := toFile("json", j.json, s.out, func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(summary)
+		}); err != nil {
+			return err
+		}
+	}
+	if j.html != "" {
+		if err := toFile("html", j.html, s.out, func(w io.Writer) error { return report.HTML(w, run) }); err != nil {
+			return err
+		}
+	}
+	if j.json == "-" || j.html == "-" {
+		return nil
+	}
+	return report.Text(s.out, summary)
+}
+
+// toFile has write fill the named file; - is stdout.
+func toFile(flag, name string, stdout io.Writer, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(stdout)
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	if err := errors.Join(write(file), file.Close()); err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return nil
+}
+
+// objectives says which of what must not be is so. What was not measured fails too:
+// nobody could rely on it.
+func (j *judge) objectives(summary report.Summary) error {
+	var broken []string
+	for _, o := range j.failIf {
+		switch holds, got, err := o.Holds(summary); {
+		case err != nil:
+			broken = append(broken, oneLine(err))
+		case holds:
+			broken = append(broken, fmt.Sprintf("%s (%s)", o.Text, got))
+		}
+	}
+	if broken == nil {
+		return nil
+	}
+	return fmt.Errorf("fail-if: %s", strings.Join(broken, "; "))
+}
+
+// verdict says what makes a run a failed one, if anything.
+func verdict(end *record.End, allowSaturated bool) error {
 	switch {
+	case end == nil:
+		return errors.New("the record was cut off")
 	case end.Error != "":
 		return fmt.Errorf("the run failed: %s", end.Error)
 	case end.Interrupted:
 		return fmt.Errorf("interrupted after %v", end.At.Round(1e8))
-	case len(end.Saturated) > 0 && !o.allowSaturated:
-		return fmt.Errorf("the run is invalid: the tool was the bottleneck (--allow-saturated lets it pass)")
+	case len(end.Saturated) > 0 && !allowSaturated:
+		return fmt.Errorf("the run is invalid, the tool was the bottleneck (--allow-saturated lets it pass): %s", strings.Join(end.Saturated, "; "))
 	}
 	return nil
 }

@@ -178,6 +178,7 @@ func TestBadCommandLines(t *testing.T) {
 	f(`workers: 7 for 5 connections: must be at most as many`, "run", "idle", url, "--workers=7", "--connections=5")
 	f(`metrics: 2 of them for 1 url: must be at most one for each`, "run", "idle", url, "--metrics=http://a/,http://b/")
 	f(`server-pid: bad value "x": must be a process id`, "run", "idle", url, "--server-pid=x")
+	f(`fail-if: objective "p99(ech)>5ms" at position 1: "ech" is no latency: want one of connect, handshake, echo, deliver, expiry, reconnect, lag, spread`, "run", "idle", url, "--fail-if=p99(ech)>5ms")
 	f(`worker-token: bad value (secret): must be printable ASCII without spaces`, "run", "idle", url, "--worker-token=a b")
 	f(`url: cannot connect to ws://127.0.0.1:1/ws: connection refused`, "run", "idle", url)
 	f(`listen: needed: where jobs are taken, such as --listen 127.0.0.1:7070`, "worker")
@@ -269,7 +270,7 @@ func TestBroadcastAgainstTheGateway(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run.jsonl")
 	o := try(t, "run", "broadcast", "--url", g.ws, "--connections=20", "--connect-rate=100", "--rate=4", "--hold=1s", "--quiet",
 		"--broadcast-url", g.admin+"/v1/broadcast", "--out", out, "--allow-saturated")
-	if o.code != exitDone || o.stderr != "" {
+	if o.code != exitDone || o.stderr != "" || !strings.Contains(o.stdout, "broadcast") {
 		t.Fatalf("%+v", o)
 	}
 	receipts := 0

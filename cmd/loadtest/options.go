@@ -38,11 +38,10 @@ type options struct {
 	metrics []string
 	pids    []int
 
-	out, json, html string
-	failIf          string
-	quiet           bool
-	allowSaturated  bool
-	limits          loadtest.Limits
+	out    string
+	judge  *judge
+	quiet  bool
+	limits loadtest.Limits
 }
 
 func runFlags() []cli.Flag {
@@ -70,18 +69,14 @@ func runFlags() []cli.Flag {
 	add("Workers",
 		text("workers", "auto (as many processes as the descriptors ask for), a number, or host:port,... of loadtest worker (default: auto)"),
 		text("worker-token", "token of workers on other machines; rather set LOADTEST_WORKER_TOKEN"),
-		text("max-lag", "the run is invalid if 1 in 100 pieces of the tool's work begins later (default: 25ms)"),
-		toggle("allow-saturated", "do not fail an invalid run"))
+		text("max-lag", "the run is invalid if 1 in 100 pieces of the tool's work begins later (default: 25ms)"))
 	add("Server's resources",
 		texts("metrics", "URL of the server's metrics in Prometheus' format; one for each url"),
 		texts("server-pid", "process id of the server, if it cannot be found by its port; one for each url"))
 	add("Output",
 		text("out", "file for the raw records; without it they are not kept"),
-		text("json", "file for the summary as JSON; - is stdout, in place of the text"),
-		text("html", "file for the report as a page"),
-		text("fail-if", `objectives that must not break, such as "p99(echo)>50ms, errors>0.1%"`),
 		toggle("quiet", "no progress"))
-	return all
+	return append(all, outputFlags()...)
 }
 
 // readOptions reads and checks the command line of run.
@@ -99,10 +94,8 @@ func readOptions(cmd *cli.Command) (*options, error) {
 	r.server(o)
 	r.workers(o)
 	o.out, _ = r.text("out")
-	o.json, _ = r.text("json")
-	o.html, _ = r.text("html")
-	o.failIf, _ = r.text("fail-if")
-	o.quiet, o.allowSaturated = cmd.Bool("quiet"), cmd.Bool("allow-saturated")
+	o.judge = r.judge()
+	o.quiet = cmd.Bool("quiet")
 	if r.fault != nil {
 		return nil, r.fault
 	}

@@ -36,10 +36,6 @@ func runCommand(s streams) *cli.Command {
 // runScenario runs and reports. A first SIGINT or SIGTERM ends the run in order, a
 // second one at once and without a report.
 func runScenario(ctx context.Context, o *options, s streams) error {
-	judge, err := newJudge(o)
-	if err != nil {
-		return err
-	}
 	config, err := o.config()
 	if err != nil {
 		return err
@@ -60,7 +56,7 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 		file.Write(line)
 		shown.observe(line)
 	}
-	end, err := fleet.Run(ctx, kill, config)
+	_, err = fleet.Run(ctx, kill, config)
 	shown.end()
 	if code := exitCode(0); errors.As(context.Cause(kill), &code) {
 		return code
@@ -72,7 +68,11 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 	if err := file.Err(); err != nil {
 		return fmt.Errorf("out: %w", err)
 	}
-	return judge.report(o, end, file, s)
+	records, err := file.read()
+	if err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	return o.judge.report(records, s)
 }
 
 // unbegun is why there was no run.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/wheelgate/wheelgate/loadtest/report"
+)
+
+// reportCommand makes the report of an old run anew.
+func reportCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name: "report", Usage: "report on a run's raw records", ArgsUsage: "RUN.jsonl",
+		Flags: outputFlags(),
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			r := &reader{cmd: cmd}
+			j := r.judge()
+			if r.fault != nil {
+				return r.fault
+			}
+			if cmd.Args().Len() != 1 {
+				return usagef("report: needs one file of raw records, and not %d", cmd.Args().Len())
+			}
+			file, err := os.Open(cmd.Args().First())
+			if err != nil {
+				return usagef("report: %s", oneLine(err))
+			}
+			defer file.Close()
+			return j.report(file, s)
+		},
+	}
+}
+
+func compareCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name: "compare", Usage: "compare two runs, by their summaries or raw records", ArgsUsage: "A.json B.json",
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if cmd.Args().Len() != 2 {
+				return usagef("compare: needs two files, and not %d", cmd.Args().Len())
+			}
+			var both [2]report.Summary
+			for i := range both {
+				var err error
+				if both[i], err = readSummary(cmd.Args().Get(i)); err != nil {
+					return usagef("compare: %s: %s", cmd.Args().Get(i), oneLine(err))
+				}
+			}
+			return report.Compare(s.out, both[0], both[1])
+		},
+	}
+}
+
+// readSummary reads what --json wrote, or raw records.
+func readSummary(name string) (report.Summary, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return report.Summary{}, err
+	}
+	if bytes.HasPrefix(content, []byte(`{"header":`)) {
+		run, err := report.Read(bytes.NewReader(content))
+		if err != nil {
+			return report.Summary{}, err
+		}
+		return report.Summarize(run), nil
+	}
+	var summary report.Summary
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	return summary, dec.Decode(&summary)
+}
