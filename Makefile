@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check fuzz bench soak generate
+.PHONY: help build run test check fuzz bench bench-100k soak generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 -timeout 30m ./bench
+
+bench-100k: ## 100,000 real sessions at a fleet of gateways; about four minutes
+	$(GO) test -run 'TestFleet$$' -v -count 1 -timeout 10m ./bench -fleet 100000
 
 soak: ## ten minutes of clients that come, go and misbehave
 	$(GO) test -run TestSoak -v -count 1 -timeout 20m ./bench -soak 10m
