@@ -81,15 +81,6 @@ func (m *memoryGate) stop() {
 	<-m.ended
 }
 
-func await(tb testing.TB, what string, done func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("no %s after two minutes", what)
-		}
-	}
-}
-
 // hijacked is the http.ResponseWriter of a connection in memory.
 type hijacked struct {
 	http.ResponseWriter
@@ -200,27 +191,16 @@ func (m *memoryGate) expire(tb testing.TB, timeout time.Duration) {
 	await(tb, "end of all sessions", func() bool { return m.Stats().Sessions == 0 })
 }
 
-// heap is what is live, after enough collections to empty pools and free what
-// finalizers held, and the number of goroutines.
-func heap() (bytes int64, goroutines int) {
-	var stats runtime.MemStats
-	for range 4 {
-		runtime.GC()
-	}
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc), runtime.NumGoroutine()
-}
-
 // footprint returns bytes of heap per session in memory, without the pipe under
 // it, which is measured alone and is no part of the server, and that of the pipe.
 func (m *memoryGate) footprint(tb testing.TB, n int) (session, pipe float64) {
-	before, _ := heap()
+	before, _ := liveHeap()
 	pipes := make([]*wsconn.PipeEnd, 0, n)
 	for range n {
 		client, _ := wsconn.Pipe(memoryBuffer)
 		pipes = append(pipes, client)
 	}
-	after, _ := heap()
+	after, _ := liveHeap()
 	pipe = float64(after-before) / float64(n)
 	runtime.KeepAlive(pipes)
 	pipes = nil
@@ -229,13 +209,13 @@ func (m *memoryGate) footprint(tb testing.TB, n int) (session, pipe float64) {
 	m.clients[0].Close()
 	m.clients = make([]*wsconn.PipeEnd, 0, n)
 	await(tb, "end of the first session", func() bool { return m.Stats().Sessions == 0 })
-	before, goroutines := heap()
+	before, goroutines := liveHeap()
 	before -= 8 * int64(n) // m.clients, as pipes had its own
 	m.connect(tb, n)
 	m.talk(tb)
 	m.broadcast(tb)
 	expect(tb, m.clients, []byte("\x81\x04news"))
-	after, now := heap()
+	after, now := liveHeap()
 	if now > goroutines {
 		tb.Errorf("%d goroutines more for %d idle sessions", now-goroutines, n)
 	}
