@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 
@@ -46,7 +47,11 @@ func (l *Loop) prepare(fd int) error {
 		return nil
 	}
 	leavePortOpen(fd)
-	return os.NewSyscallError("bind", unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))))
+	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))); err != nil {
+		// Not wrapped: no port is chosen here, so EADDRNOTAVAIL speaks of the address.
+		return fmt.Errorf("source %v: bind: %v", source, err)
+	}
+	return nil
 }
 
 // leavePortOpen has bind(2) leave the choice of the port to connect(2), which knows

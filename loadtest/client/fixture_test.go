@@ -125,7 +125,7 @@ func (x *fixture) dial(cfg Config) {
 }
 
 func (x *fixture) Opened(c *Conn, _, _ time.Duration) { x.events <- event{call: "opened", c: c} }
-func (x *fixture) Failed(c *Conn, err *Error) { x.events <- event{call: "failed", c: c, err: err} }
+func (x *fixture) Failed(c *Conn, err *Error)         { x.events <- event{call: "failed", c: c, err: err} }
 
 func (x *fixture) Message(c *Conn, op Opcode, payload []byte, _ time.Time) {
 	x.events <- event{call: "message", c: c, op: op, payload: string(payload)}

@@ -22,6 +22,7 @@ type poller struct {
 	ready   func(epoll uintptr) bool // collect, kept to spare its closure
 	epoll   int
 	eventFD int
+	one     [8]byte   // what wake writes, an integer that is not 0
 	armed   time.Time // file's read deadline
 
 	events [loopEvents]unix.EpollEvent
@@ -36,7 +37,7 @@ func newPoller(*Loop) (*poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	p := &poller{epoll: epoll, eventFD: -1, input: make([]byte, inputBuffer)}
+	p := &poller{epoll: epoll, eventFD: -1, one: [8]byte{1}, input: make([]byte, inputBuffer)}
 	p.ready = p.collect
 	if err := p.openPoll(); err != nil {
 		_ = unix.Close(epoll)
@@ -85,7 +86,7 @@ func (p *poller) release() {
 	}
 }
 
-func (p *poller) wake() { _, _ = unix.Write(p.eventFD, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+func (p *poller) wake() { _, _ = unix.Write(p.eventFD, p.one[:]) }
 
 // wait waits for events until due; zero: as long as it takes.
 func (p *poller) wait(due time.Time) {
@@ -112,8 +113,7 @@ func (p *poller) collect(epoll uintptr) bool {
 func (p *poller) serve() {
 	for _, e := range p.events[:p.count] {
 		if int(e.Fd) == p.eventFD {
-			var b [8]byte
-			_, _ = unix.Read(p.eventFD, b[:])
+			_, _ = unix.Read(p.eventFD, p.input)
 			continue
 		}
 		// A connection may have ended earlier in this batch, and its descriptor have
