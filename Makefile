@@ -34,6 +34,8 @@ fuzz: ## run each fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzGuard -fuzztime $(FUZZTIME) ./gateway/wsconn
 	$(GO) test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) ./gateway/wsconn
 	$(GO) test -run '^$$' -fuzz FuzzAgainstGws -fuzztime $(FUZZTIME) ./gateway/wsconn
+	$(GO) test -run '^$$' -fuzz FuzzFrames -fuzztime $(FUZZTIME) ./loadtest/client
+	$(GO) test -run '^$$' -fuzz FuzzMask -fuzztime $(FUZZTIME) ./loadtest/client
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 -timeout 30m ./bench

@@ -14,7 +14,7 @@ import (
 
 // Config of a Crowd. The zero value is usable.
 type Config struct {
-	Loops            int           // event loops; 0: GOMAXPROCS
+	Loops            int           // event loops; 0: GOMAXPROCS. One costs less where the server shares the cores
 	Sources          []netip.Addr  // local addresses to dial from, in turn; none: the kernel's choice. See LoopbackSources
 	HandshakeTimeout time.Duration // of TCP connect, TLS and upgrade together; 0: 10 s
 	CloseTimeout     time.Duration // of the answer to our close frame, and of the server's end of TCP after it; 0: 5 s

@@ -22,8 +22,9 @@ type poller struct {
 	ready   func(epoll uintptr) bool // collect, kept to spare its closure
 	epoll   int
 	eventFD int
-	one     [8]byte   // what wake writes, an integer that is not 0
-	armed   time.Time // file's read deadline
+	one     [8]byte // what wake writes, an integer that is not 0
+	timerFD int
+	armed   time.Time // when timerFD fires; zero: not
 
 	events [loopEvents]unix.EpollEvent
 	count  int    // of events, not served yet
@@ -37,20 +38,35 @@ func newPoller(*Loop) (*poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	p := &poller{epoll: epoll, eventFD: -1, one: [8]byte{1}, input: make([]byte, inputBuffer)}
+	p := &poller{epoll: epoll, eventFD: -1, timerFD: -1, one: [8]byte{1}, input: make([]byte, inputBuffer)}
 	p.ready = p.collect
 	if err := p.openPoll(); err != nil {
 		_ = unix.Close(epoll)
 		return nil, err
 	}
-	if p.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
-		err = p.control(unix.EPOLL_CTL_ADD, int32(p.eventFD), 0, unix.EPOLLIN)
-	}
-	if err != nil {
+	if err := p.openWakers(); err != nil {
 		p.release()
-		return nil, os.NewSyscallError("eventfd", err)
+		return nil, err
 	}
 	return p, nil
+}
+
+// openWakers adds what wakes the loop beside its connections. A deadline of file would
+// do for the timer, but setting it wakes the thread that waits in Go's poller, and it
+// comes up to a millisecond late.
+func (p *poller) openWakers() (err error) {
+	if p.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	if p.timerFD, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return os.NewSyscallError("timerfd_create", err)
+	}
+	// Edge-triggered, so that what they hold need not be read.
+	err = p.control(unix.EPOLL_CTL_ADD, int32(p.eventFD), 0, unix.EPOLLIN|unix.EPOLLET)
+	if err == nil {
+		err = p.control(unix.EPOLL_CTL_ADD, int32(p.timerFD), 0, unix.EPOLLIN|unix.EPOLLET)
+	}
+	return os.NewSyscallError("epoll_ctl", err)
 }
 
 // openPoll has Go's own poller wait for the epoll set. A thread that blocks in
@@ -81,8 +97,10 @@ func (p *poller) shut() {
 
 func (p *poller) release() {
 	_ = p.file.Close()
-	if p.eventFD >= 0 {
-		_ = unix.Close(p.eventFD)
+	for _, fd := range []int{p.eventFD, p.timerFD} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
 	}
 }
 
@@ -90,15 +108,26 @@ func (p *poller) wake() { _, _ = unix.Write(p.eventFD, p.one[:]) }
 
 // wait waits for events until due; zero: as long as it takes.
 func (p *poller) wait(due time.Time) {
-	if !due.IsZero() && !due.After(time.Now()) {
-		p.collect(uintptr(p.epoll)) // a past deadline would keep Read from looking
+	if !due.IsZero() {
+		left := time.Until(due)
+		if left <= 0 {
+			p.collect(uintptr(p.epoll))
+			return
+		}
+		p.arm(due, left)
+	}
+	_ = p.poll.Read(p.ready) // fails only when closed
+}
+
+// arm has the timer fire at due or before: waking once in vain costs no more than
+// setting it anew.
+func (p *poller) arm(due time.Time, left time.Duration) {
+	if !p.armed.IsZero() && !due.Before(p.armed) {
 		return
 	}
-	if !due.Equal(p.armed) {
-		p.armed = due
-		_ = p.file.SetReadDeadline(due)
-	}
-	_ = p.poll.Read(p.ready) // an error is that deadline
+	p.armed = due
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(left))}
+	_ = unix.TimerfdSettime(p.timerFD, 0, &spec, nil) // fails only for bad arguments
 }
 
 // collect takes what is ready without waiting, and reports whether that is anything.
@@ -112,8 +141,11 @@ func (p *poller) collect(epoll uintptr) bool {
 // serve gives the ready connections their turns.
 func (p *poller) serve() {
 	for _, e := range p.events[:p.count] {
-		if int(e.Fd) == p.eventFD {
-			_, _ = unix.Read(p.eventFD, p.input)
+		switch int(e.Fd) {
+		case p.timerFD:
+			p.armed = time.Time{}
+			continue
+		case p.eventFD:
 			continue
 		}
 		// A connection may have ended earlier in this batch, and its descriptor have
