@@ -81,7 +81,7 @@ func newCommand(s streams) *cli.Command {
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{runCommand(s), reportCommand(s), compareCommand(s), scenariosCommand(s), workerCommand(s)},
+		Commands: []*cli.Command{runCommand(s), capacityCommand(s), reportCommand(s), compareCommand(s), scenariosCommand(s), workerCommand(s)},
 	}
 	quietly(c, s)
 	return c

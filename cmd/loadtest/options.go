@@ -44,7 +44,8 @@ type options struct {
 	limits loadtest.Limits
 }
 
-func runFlags() []cli.Flag {
+// loadFlags are those of all that put load on a server.
+func loadFlags() []cli.Flag {
 	var all []cli.Flag
 	add := func(category string, flags ...cli.Flag) { all = append(all, under(category, flags...)...) }
 	add("Scenario",
@@ -73,16 +74,19 @@ func runFlags() []cli.Flag {
 	add("Server's resources",
 		texts("metrics", "URL of the server's metrics in Prometheus' format; one for each url"),
 		texts("server-pid", "process id of the server, if it cannot be found by its port; one for each url"))
-	add("Output",
+	return all
+}
+
+func runFlags() []cli.Flag {
+	return append(append(loadFlags(), under("Output",
 		text("out", "file for the raw records; without it they are not kept"),
-		toggle("quiet", "no progress"))
-	return append(all, outputFlags()...)
+		toggle("quiet", "no progress"))...), outputFlags()...)
 }
 
 // readOptions reads and checks the command line of run.
 func readOptions(cmd *cli.Command) (*options, error) {
 	if cmd.Args().Len() != 1 {
-		return nil, usagef("run: needs one scenario, a name or a file, and not %d: see loadtest run --help", cmd.Args().Len())
+		return nil, usagef("%s: needs one scenario, a name or a file, and not %d: see loadtest %s --help", cmd.Name, cmd.Args().Len(), cmd.Name)
 	}
 	sc, err := loadScenario(cmd.Args().First())
 	if err != nil {

@@ -36,21 +36,36 @@ func runCommand(s streams) *cli.Command {
 // runScenario runs and reports. A first SIGINT or SIGTERM ends the run in order, a
 // second one at once and without a report.
 func runScenario(ctx context.Context, o *options, s streams) error {
-	config, err := o.config()
-	if err != nil {
-		return err
-	}
 	ctx, kill, release := withSignals(ctx)
 	defer release()
-	if err := config.Job.Try(ctx); err != nil {
-		return unbegun(ctx, err)
-	}
-	config.Servers = o.servers()
 	file, err := newRecordFile(o.out)
 	if err != nil {
 		return err
 	}
 	defer file.close()
+	if err := o.execute(ctx, kill, file, s); err != nil {
+		return err
+	}
+	records, err := file.read()
+	if err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	return o.judge.report(records, s)
+}
+
+// execute runs and records, and returns when all has ended that it started. Its
+// error is why there is no record; a run that failed midway has one.
+func (o *options) execute(ctx, kill context.Context, file *recordFile, s streams) error {
+	begun := false
+	defer func() { file.kept = file.kept && begun }()
+	config, err := o.config()
+	if err != nil {
+		return err
+	}
+	if err := config.Job.Try(ctx); err != nil {
+		return unbegun(ctx, err)
+	}
+	config.Servers = o.servers()
 	shown := newProgress(o, s.err)
 	config.Emit = func(line record.Line) {
 		file.Write(line)
@@ -62,17 +77,13 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 		return code
 	}
 	if err != nil { // a *fleet.SetupError
-		file.kept = false
 		return unbegun(ctx, err)
 	}
+	begun = true
 	if err := file.Err(); err != nil {
 		return fmt.Errorf("out: %w", err)
 	}
-	records, err := file.read()
-	if err != nil {
-		return fmt.Errorf("out: %w", err)
-	}
-	return o.judge.report(records, s)
+	return nil
 }
 
 // unbegun is why there was no run.

@@ -56,6 +56,17 @@ func TestSelfSeesWhatThisProcessDoes(t *testing.T) {
 	}
 }
 
+func TestOpenFilesIsTheLimit(t *testing.T) {
+	needsProc(t)
+	limit, _ := probe.Descriptors()
+	if got := probe.OpenFiles(os.Getpid()); got != limit || got == 0 {
+		t.Errorf("%d, want %d", got, limit)
+	}
+	if got := probe.OpenFiles(1 << 30); got != 0 {
+		t.Errorf("%d for no process", got)
+	}
+}
+
 func TestGoneProcessIsUnknown(t *testing.T) {
 	if p := probe.Process(1 << 30); p.CPU != -1 || p.RSS != -1 || p.FDs != -1 || p.Delay != -1 {
 		t.Errorf("%+v", p)

@@ -77,3 +77,17 @@ func SocketMemory() int64 {
 	}
 	return 0
 }
+
+// OpenFiles is how many files another process may have open (its soft limit); 0 if
+// that cannot be read.
+func OpenFiles(pid int) uint64 {
+	proc, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0
+	}
+	limits, err := proc.Limits()
+	if err != nil {
+		return 0
+	}
+	return limits.OpenFiles
+}

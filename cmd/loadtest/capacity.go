@@ -1,0 +1,387 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/wheelgate/wheelgate/loadtest/capacity"
+	"github.com/wheelgate/wheelgate/loadtest/fleet"
+	"github.com/wheelgate/wheelgate/loadtest/probe"
+	"github.com/wheelgate/wheelgate/loadtest/report"
+	"github.com/wheelgate/wheelgate/loadtest/scenario"
+)
+
+// What capacity does unless it is told otherwise.
+const (
+	capacityFrom        = 1000
+	capacityMost        = 100_000
+	capacityConnectRate = 2000
+	capacityHold        = 5 * time.Second
+)
+
+func capacityCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name: "capacity", Usage: "raise connections or rate until an objective breaks, and plan from what was measured", ArgsUsage: "SCENARIO|FILE",
+		Flags: append(loadFlags(), under("Capacity",
+			text("slo", `objectives that have to hold, such as "p99(echo)<50ms, errors<0.1%"; without it, that all connect and none is lost`),
+			text("raise", "what is raised: connections or rate (default: connections)"),
+			text("from", "first step (default: 1000)"),
+			text("most", "no step is above it (default: 100000)"),
+			text("json", "file for the plan as JSON; - is stdout, in place of the text"),
+			toggle("progress", "show how each step goes"))...),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			o, err := readOptions(cmd)
+			if err != nil {
+				return err
+			}
+			c, err := readClimb(cmd, o)
+			if err != nil {
+				return err
+			}
+			return c.run(ctx, s)
+		},
+	}
+}
+
+// climb raises the load step by step.
+type climb struct {
+	options    *options
+	slo        []report.Objective
+	rate       bool // it is the rate that is raised
+	from, most int
+	json       string
+
+	steps  []step
+	points []capacity.Point
+}
+
+// step is one run of the climb.
+type step struct {
+	n       int
+	held    bool
+	why     string // it did not hold
+	rss     int64  // of the server while held; 0: unknown
+	summary report.Summary
+}
+
+const defaultSLO = "errors==0, failed==0"
+
+func readClimb(cmd *cli.Command, o *options) (*climb, error) {
+	r := &reader{cmd: cmd}
+	c := &climb{options: o, from: capacityFrom, most: capacityMost}
+	slo, given := r.text("slo")
+	if !given {
+		slo = defaultSLO
+	}
+	var err error
+	if c.slo, err = report.ParseObjectives(slo); err != nil {
+		r.fail("slo: %s", oneLine(err))
+	}
+	switch raise, given := r.text("raise"); {
+	case raise == "rate":
+		c.rate = true
+		if o.scenario.Messages == nil && o.scenario.Broadcasts == nil && o.scenario.Churn == nil {
+			r.fail("raise: scenario %s has no rate to raise", o.scenario.Name)
+		}
+	case given && raise != "connections":
+		r.bad("raise", raise, "connections or rate")
+	}
+	r.whole("from", 1, scenario.MaxConnections, &c.from)
+	r.whole("most", 1, scenario.MaxConnections, &c.most)
+	if c.most < c.from {
+		r.fail("most: %d is below from, %d", c.most, c.from)
+	}
+	c.json, _ = r.text("json")
+	if !cmd.IsSet("connect-rate") {
+		o.scenario.Connect.Rate = capacityConnectRate
+	}
+	if !cmd.IsSet("hold") && !cmd.IsSet("duration") {
+		o.scenario.Hold = scenario.Duration(capacityHold)
+	}
+	o.quiet = !cmd.Bool("progress")
+	return c, r.fault
+}
+
+// run climbs, and prints the plan.
+func (c *climb) run(ctx context.Context, s streams) error {
+	ctx, kill, release := withSignals(ctx)
+	defer release()
+	search := capacity.NewSearch(c.from, c.most)
+	for n, done := search.First(), false; !done; {
+		st, err := c.try(ctx, kill, n, s)
+		if err != nil {
+			return err
+		}
+		c.steps = append(c.steps, st)
+		c.point(st)
+		fmt.Fprintln(s.err, c.line(st))
+		n, done = search.Next(st.held)
+	}
+	return c.conclude(search, s)
+}
+
+// try runs one step.
+func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
+	o := *c.options
+	if c.rate {
+		o.scenario = withRate(o.scenario, float64(n))
+	} else {
+		o.scenario.Connections = n
+	}
+	if err := o.scenario.Validate(); err != nil {
+		return step{}, usagef("scenario %s: %s", o.scenario.Name, oneLine(err))
+	}
+	file, err := newRecordFile("")
+	if err != nil {
+		return step{}, err
+	}
+	defer file.close()
+	if err := o.execute(ctx, kill, file, s); err != nil {
+		return step{}, err
+	}
+	records, err := file.read()
+	if err != nil {
+		return step{}, err
+	}
+	run, err := report.Read(records)
+	if err != nil {
+		return step{}, err
+	}
+	if err := verdict(run.End, true); err != nil {
+		return step{}, fmt.Errorf("the step with %d: %w", n, err)
+	}
+	st := c.judge(n, report.Summarize(run))
+	st.rss = heldMemory(run)
+	return st, nil
+}
+
+// heldMemory is the last that the servers' processes took before the crowd left, of
+// all together: the peak would have what handshakes needed for a moment. 0 if a
+// process could not be looked at.
+func heldMemory(run *report.Run) int64 {
+	held := map[int]int64{}
+	var until time.Duration
+	for _, mark := range run.Marks {
+		until = mark.At // the last one is the hold's end
+	}
+	for _, line := range run.Servers {
+		if line.Process != nil && line.At < until {
+			held[line.Target] = line.Process.RSS
+		}
+	}
+	if len(held) < len(run.Header.Targets) {
+		return 0
+	}
+	total := int64(0)
+	for _, rss := range held {
+		if rss <= 0 {
+			return 0
+		}
+		total += rss
+	}
+	return total
+}
+
+// judge says whether a step held. One in which the tool was the bottleneck did not:
+// nobody knows what the server would have done.
+func (c *climb) judge(n int, summary report.Summary) step {
+	var broken []string
+	for _, o := range c.slo {
+		switch holds, got, err := o.Holds(summary); {
+		case err != nil:
+			broken = append(broken, oneLine(err))
+		case !holds:
+			broken = append(broken, fmt.Sprintf("%s is broken by %s", o.Text, got))
+		}
+	}
+	broken = append(broken, summary.Reasons...)
+	return step{n: n, held: len(broken) == 0, why: strings.Join(broken, "; "), summary: summary}
+}
+
+// withRate is a scenario with another rate of what --rate is for.
+func withRate(s scenario.Scenario, rate float64) scenario.Scenario {
+	switch {
+	case s.Messages != nil:
+		m := *s.Messages
+		m.Rate, s.Messages = rate, &m
+	case s.Broadcasts != nil:
+		b := *s.Broadcasts
+		b.Rate, s.Broadcasts = rate, &b
+	case s.Churn != nil:
+		ch := *s.Churn
+		ch.Rate, s.Churn = rate, &ch
+	}
+	return s
+}
+
+// point keeps what the server took, of steps higher than all before: after a higher
+// one it may not have given its memory back.
+func (c *climb) point(st step) {
+	server := st.summary.Server
+	if c.rate || server == nil || st.rss == 0 {
+		return
+	}
+	open := st.summary.PeakOpen
+	if last := len(c.points) - 1; last >= 0 && open <= c.points[last].Sessions {
+		return
+	}
+	c.points = append(c.points, capacity.Point{
+		Sessions: open, RSS: st.rss, Sockets: int64(server.SocketPerSession * float64(open)),
+	})
+}
+
+func (c *climb) unit() string {
+	if c.rate {
+		return "per second"
+	}
+	return "connections"
+}
+
+func (c *climb) line(st step) string {
+	if st.held {
+		return fmt.Sprintf("%s %s: held", thousands(st.n), c.unit())
+	}
+	return fmt.Sprintf("%s %s: did not hold: %s", thousands(st.n), c.unit(), st.why)
+}
+
+// result is what --json writes.
+type result struct {
+	Raised string         `json:"raised"`
+	Best   int            `json:"best"`
+	Broke  int            `json:"broke,omitempty"`
+	Why    string         `json:"broke_because,omitempty"`
+	CPU    float64        `json:"cpu_ms_per_1000_messages,omitempty"`
+	Plan   *capacity.Plan `json:"plan,omitempty"`
+	Check  *check         `json:"check,omitempty"`
+}
+
+// check is the highest step, as the steps below it would have predicted it.
+type check struct {
+	Sessions  int     `json:"sessions"`
+	Predicted float64 `json:"predicted_rss_bytes"`
+	Measured  int64   `json:"measured_rss_bytes"`
+	Error     float64 `json:"error"` // share of what was measured
+}
+
+func (c *climb) conclude(search *capacity.Search, s streams) error {
+	r := result{Raised: strings.ReplaceAll(c.unit(), "per second", "rate"), Best: search.Best(), Broke: search.Broke()}
+	for _, st := range c.steps {
+		if st.n == r.Broke {
+			r.Why = st.why
+		}
+		if st.n == r.Best && st.summary.Server != nil {
+			r.CPU = st.summary.Server.CPUPerThousand
+		}
+	}
+	if len(c.points) >= 2 {
+		var err error
+		if r.Plan, err = capacity.NewPlan(c.points, c.limits()); err != nil {
+			fmt.Fprintln(s.err, "no plan:", oneLine(err))
+		}
+		r.Check = c.check()
+	}
+	if c.json != "" {
+		if err := toFile("json", c.json, s.out, func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(r)
+		}); err != nil {
+			return err
+		}
+	}
+	if c.json != "-" {
+		if err := c.text(r, s); err != nil {
+			return err
+		}
+	}
+	if r.Best == 0 {
+		return errors.New("not even the first step held")
+	}
+	return nil
+}
+
+func (c *climb) text(r result, s streams) error {
+	fmt.Fprintf(s.out, "held    %s %s\n", thousands(r.Best), c.unit())
+	if r.Broke > 0 {
+		fmt.Fprintf(s.out, "broke   %s %s: %s\n", thousands(r.Broke), c.unit(), r.Why)
+	}
+	if r.CPU > 0 {
+		fmt.Fprintf(s.out, "CPU     %.1f ms per 1,000 messages\n", r.CPU)
+	}
+	if r.Check != nil {
+		fmt.Fprintf(s.out, "check   %s sessions took %.1f MiB; the smaller steps predict %.1f MiB, %.1f %% off\n",
+			thousands(r.Check.Sessions), float64(r.Check.Measured)/(1<<20), r.Check.Predicted/(1<<20), 100*r.Check.Error)
+	}
+	if r.Plan == nil {
+		return nil
+	}
+	return r.Plan.Text(s.out)
+}
+
+func (c *climb) check() *check {
+	last := len(c.points) - 1
+	if last < 2 {
+		return nil
+	}
+	var x, y []float64
+	for _, p := range c.points[:last] {
+		x, y = append(x, float64(p.Sessions)), append(y, float64(p.RSS))
+	}
+	line, err := capacity.Fit(x, y)
+	if err != nil {
+		return nil
+	}
+	p := c.points[last]
+	predicted := line.At(float64(p.Sessions))
+	off := predicted/float64(p.RSS) - 1
+	return &check{Sessions: p.Sessions, Predicted: predicted, Measured: p.RSS, Error: max(off, -off)}
+}
+
+// limits are the bounds on this machine, of all targets together.
+func (c *climb) limits() []capacity.Limit {
+	var all []capacity.Limit
+	descriptors, known := 0, true
+	for _, server := range c.options.servers() {
+		limit := openFiles(server)
+		descriptors += limit
+		known = known && limit > 0
+	}
+	if known {
+		all = append(all, capacity.Limit{
+			Name: "descriptors of the server", Sessions: descriptors,
+			Setting: "RLIMIT_NOFILE (ulimit -n, LimitNOFILE= of systemd; fs.nr_open bounds it), or more processes",
+		})
+	}
+	if highest := c.steps[0]; len(c.points) > 0 {
+		for _, st := range c.steps {
+			if st.held && st.n > highest.n {
+				highest = st
+			}
+		}
+		if server := highest.summary.Server; server != nil && server.CPU > 0 {
+			all = append(all, capacity.Limit{
+				Name:     "CPU, at the load per session of this scenario",
+				Sessions: int(float64(highest.summary.PeakOpen) * 100 * float64(highest.summary.Machine.CPUs) / server.CPU),
+				Setting:  "more CPUs, or fewer messages per session",
+			})
+		}
+	}
+	return all
+}
+
+// reserve is what a server needs besides its sessions.
+const reserve = 100
+
+func openFiles(server fleet.Server) int {
+	if server.PID == 0 {
+		return 0
+	}
+	return max(0, int(min(probe.OpenFiles(server.PID), 1<<30))-reserve)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wheelgate/wheelgate/loadtest/record"
+	"github.com/wheelgate/wheelgate/loadtest/report"
+	"github.com/wheelgate/wheelgate/loadtest/scenario"
+)
+
+// TestCapacityFindsWhatHolds has an objective that 50 connections break.
+func TestCapacityFindsWhatHolds(t *testing.T) {
+	g := startGateway(t)
+	file := filepath.Join(t.TempDir(), "plan.json")
+	o := try(t, "capacity", "idle", "--url", g.ws, "--from=20", "--most=1000", "--hold=1500ms", "--slo=open<50,failed==0", "--max-lag=1m", "--json", file)
+	var r result
+	text, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(text, &r) != nil {
+		t.Fatalf("%v: %+v", err, o)
+	}
+	if o.code != exitDone || r.Raised != "connections" || r.Best < 40 || r.Best > 49 || r.Broke < 50 || r.Broke > 60 {
+		t.Errorf("%+v\n%s", o, text)
+	}
+	if !strings.HasPrefix(o.stderr, "20 connections: held\n40 connections: held\n80 connections: did not hold: open<50 is broken by 80\n") {
+		t.Errorf("steps: %s", o.stderr)
+	}
+	if !strings.HasPrefix(o.stdout, "held    ") {
+		t.Errorf("%s", o.stdout)
+	}
+}
+
+func TestCapacityThatDoesNotHoldAtAllFails(t *testing.T) {
+	g := startGateway(t)
+	o := try(t, "capacity", "echo", "--url", g.echo, "--raise=rate", "--connections=5", "--from=20", "--most=40", "--hold=200ms", "--slo=p50(echo)<1us", "--max-lag=1m")
+	if o.code != exitFailure || !strings.Contains(o.stderr, "20 per second: did not hold: p50(echo)<1us is broken by ") ||
+		!strings.HasSuffix(o.stderr, "loadtest: not even the first step held\n") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestBadCapacityCommandLines(t *testing.T) {
+	const url = "--url=ws://127.0.0.1:1/ws"
+	f := func(line string, args ...string) {
+		t.Helper()
+		try(t, append([]string{"capacity"}, args...)...).wantFault(t, exitUsage, line)
+	}
+	f(`capacity: needs one scenario, a name or a file, and not 0: see loadtest capacity --help`, url)
+	f(`raise: bad value "hell": must be connections or rate`, "idle", url, "--raise=hell")
+	f(`raise: scenario idle has no rate to raise`, "idle", url, "--raise=rate")
+	f(`from: bad value "0": must be a whole number from 1 to 10000000`, "idle", url, "--from=0")
+	f(`most: 5 is below from, 1000`, "idle", url, "--most=5")
+	f(`url: cannot connect to ws://127.0.0.1:1/ws: connection refused`, "idle", url)
+}
+
+// TestHeldMemoryIsOfTheHold has a server that grew while all connected, and again
+// when they left.
+func TestHeldMemoryIsOfTheHold(t *testing.T) {
+	line := func(at time.Duration, target int, rss int64) record.Server {
+		return record.Server{At: at, Target: target, Process: &record.Process{RSS: rss}}
+	}
+	run := &report.Run{
+		Header: record.Header{Targets: []string{"a", "b"}},
+		Marks:  []record.Mark{{At: 0}, {At: 10, Text: "holding"}, {At: 20, Text: "leaving"}},
+		Servers: []record.Server{
+			line(5, 0, 900), line(5, 1, 90), line(15, 0, 500), line(16, 1, 50), {At: 17, Target: record.WholeMachine}, line(25, 0, 800),
+		},
+	}
+	if got := heldMemory(run); got != 550 {
+		t.Errorf("%d", got)
+	}
+	run.Header.Targets = append(run.Header.Targets, "c")
+	if got := heldMemory(run); got != 0 {
+		t.Errorf("%d, though one server is unknown", got)
+	}
+}
+
+func TestWithRateLeavesTheOriginalAlone(t *testing.T) {
+	for _, name := range []string{"echo", "broadcast", "churn"} {
+		text, _ := scenario.Ready(name)
+		s, err := scenario.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := s.Plan()
+		if after := withRate(s, 77); after.Plan() == before || s.Plan() != before {
+			t.Errorf("%s: %+v, then %+v", name, before, after.Plan())
+		}
+	}
+}
