@@ -17,7 +17,7 @@ import (
 func TestCapacityFindsWhatHolds(t *testing.T) {
 	g := startGateway(t)
 	file := filepath.Join(t.TempDir(), "plan.json")
-	o := try(t, "capacity", "idle", "--url", g.ws, "--from=20", "--most=1000", "--hold=1500ms", "--slo=open<50,failed==0", "--max-lag=1m", "--json", file)
+	o := try(t, "capacity", "idle", "--url", g.ws, "--from=20", "--most=1000", "--hold=2500ms", "--slo=open<50,failed==0", "--max-lag=1m", "--json", file)
 	var r result
 	text, err := os.ReadFile(file)
 	if err != nil || json.Unmarshal(text, &r) != nil {
