@@ -7,10 +7,10 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check fuzz bench bench-100k soak generate
+.PHONY: help build run test check fuzz bench bench-results bench-100k soak generate
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ./wheelgate and bin/loadtest
 	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o wheelgate ./cmd/wheelgate
@@ -37,8 +37,15 @@ fuzz: ## run each fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzFrames -fuzztime $(FUZZTIME) ./loadtest/client
 	$(GO) test -run '^$$' -fuzz FuzzMask -fuzztime $(FUZZTIME) ./loadtest/client
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks; about six minutes
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 -timeout 30m ./bench
+
+bench-results: ## run all that docs/benchmarks.md quotes, into bench/results; about 25 minutes
+	bench/record.sh keepers $(GO) test -run '^$$' -bench 'Keeper' -benchtime 300ms -timeout 20m ./bench
+	bench/record.sh wheel $(GO) test -run '^$$' -bench 'Touch|WheelCalls|WheelIdle' -timeout 20m ./bench
+	bench/record.sh memory $(GO) test -run '^$$' -bench 'Memory|IdleLatency' -benchtime 1x -timeout 20m ./bench
+	bench/record.sh fleet $(MAKE) --no-print-directory bench-100k
+	cd bench/peers && ../record.sh peers $(GO) run ./measure
 
 bench-100k: ## 100,000 real sessions at a fleet of gateways; about four minutes
 	$(GO) test -run 'TestFleet$$' -v -count 1 -timeout 10m ./bench -fleet 100000
