@@ -24,13 +24,12 @@ import (
 // is as with sockets. There is no net/http: requests are handed to the gateway.
 type memoryGate struct {
 	*gateway.Gateway
-	clients  []*wsconn.PipeEnd
-	accepted atomic.Int64
-	early    atomic.Int64  // closed before dueAt
-	last     atomic.Int64  // the latest close, in nanoseconds after dueAt
-	dueAt    time.Time     // when all expire; written while nobody closes
-	ended    chan struct{} // Run has returned
-	cancel   context.CancelFunc
+	clients []*wsconn.PipeEnd
+	early   atomic.Int64  // closed before dueAt
+	last    atomic.Int64  // the latest close, in nanoseconds after dueAt
+	dueAt   time.Time     // when all expire; written while nobody closes
+	ended   chan struct{} // Run has returned
+	cancel  context.CancelFunc
 }
 
 // memoryBuffer is what a pipe holds: a few small messages.

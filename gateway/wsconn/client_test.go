@@ -60,13 +60,8 @@ type client struct {
 	extensions []string // of the 101
 }
 
-// handshake sends the request, with extra in the same write, and reads the 101.
-func handshake(t testing.TB, conn net.Conn, extra ...[]byte) *client {
-	t.Helper()
-	return handshakeWith(t, conn, request, extra...)
-}
-
-func handshakeWith(t testing.TB, conn net.Conn, request string, extra ...[]byte) *client {
+// handshake sends a request, with extra in the same write, and reads the 101.
+func handshake(t testing.TB, conn net.Conn, request string, extra ...[]byte) *client {
 	t.Helper()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { _ = conn.Close() })

@@ -16,8 +16,8 @@ import (
 
 const (
 	deflateExtension = "permessage-deflate"
-	// deflateAnswer is what we make of every offer that we take: gws answers with
-	// the same words.
+	// deflateAnswer is what we make of an offer that we take: gws answers with the
+	// same words.
 	deflateAnswer = deflateExtension + "; server_no_context_takeover; client_no_context_takeover"
 	// deflateLevel is the fastest: of a message of 1 KiB the best level saves a few
 	// bytes more, for several times the processor time and memory.
@@ -25,60 +25,60 @@ const (
 	rsv1         = 0x40
 )
 
-// negotiate decides about the offers of r (RFC 7692 section 5), in words that gws
-// takes as they are, and reports whether the session may use compression.
-func (cfg *Config) negotiate(r *http.Request) bool {
+// negotiated decides about the offers of r (RFC 7692 section 5), in words that gws
+// takes as they are, prepares g for the session, and returns what the 101 has to
+// say of it: nothing, or an answer of which gws gives only the first words.
+func (g *guard) negotiated(cfg *Config, r *http.Request) (answer string) {
 	const key = "Sec-Websocket-Extensions"
-	taken := cfg.Compression && acceptable(r.Header[key])
-	if taken {
-		r.Header[key] = []string{deflateAnswer}
-	} else {
+	if cfg.Compression {
+		answer = accept(r.Header[key])
+	}
+	if answer == "" {
 		delete(r.Header, key)
+		return ""
 	}
-	return taken
+	r.Header[key] = []string{deflateAnswer}
+	g.deflate, g.maxMessage = true, int32(cfg.maxIncoming())
+	return answer
 }
 
-// negotiated prepares g for the session of r.
-func (g *guard) negotiated(cfg *Config, r *http.Request) {
-	if g.deflate = cfg.negotiate(r); g.deflate {
-		g.maxMessage = int32(cfg.maxIncoming())
-	}
-}
-
-// acceptable reports whether one of the offers in the headers can be taken. A
-// header that does not follow the grammar (RFC 6455 section 9.1) offers nothing.
-func acceptable(headers []string) bool {
+// accept answers the first of the offers in the headers that can be taken, or
+// returns "". What does not follow the grammar (RFC 6455 section 9.1) offers nothing.
+func accept(headers []string) (answer string) {
 	for _, header := range headers {
 		for _, offer := range splitQuoted(header, ',') {
-			if acceptableOffer(splitQuoted(offer, ';')) {
-				return true
+			if answer := acceptOffer(splitQuoted(offer, ';')); answer != "" {
+				return answer
 			}
 		}
 	}
-	return false
+	return ""
 }
 
-// acceptableOffer judges one offer, its name and parameters (RFC 7692 section 7.1):
+// acceptOffer judges one offer, its name and parameters (RFC 7692 section 7.1):
 // each known, once, and with a value that it may have.
-func acceptableOffer(parts []string) bool {
+func acceptOffer(parts []string) (answer string) {
 	if strings.TrimSpace(parts[0]) != deflateExtension {
-		return false
+		return ""
 	}
+	answer = deflateAnswer
 	seen := map[string]bool{}
 	for _, part := range parts[1:] {
 		name, value, hasValue := strings.Cut(part, "=")
 		name = strings.TrimSpace(name)
 		value, valid := unquote(strings.TrimSpace(value))
 		if seen[name] || !valid {
-			return false
+			return ""
 		}
 		seen[name] = true
 		switch name {
 		case "server_no_context_takeover", "client_no_context_takeover":
 			valid = !hasValue
 		case "server_max_window_bits":
-			// We deflate with a window of 32 KiB and no other.
+			// We deflate with a window of 32 KiB and no other; to take the offer is to
+			// repeat it (section 7.1.2.1).
 			valid = hasValue && value == "15"
+			answer = deflateAnswer + "; server_max_window_bits=15"
 		case "client_max_window_bits":
 			// Whatever the client would restrict itself to, we can inflate it; an
 			// answer without this parameter restricts it to nothing.
@@ -87,10 +87,10 @@ func acceptableOffer(parts []string) bool {
 			valid = false
 		}
 		if !valid {
-			return false
+			return ""
 		}
 	}
-	return true
+	return answer
 }
 
 // validWindowBits: a number from 8 to 15, without leading zeros.

@@ -77,6 +77,11 @@ func contractCompression(t *testing.T, l link, newTransport func(wsconn.Config) 
 	if want := []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover"}; !slices.Equal(c.extensions, want) {
 		t.Fatalf("negotiated %q", c.extensions)
 	}
+	limited := strings.Replace(deflatingRequest, "client_max_window_bits", "server_max_window_bits=15", 1)
+	l15, _ := newServer(t, newTransport(compressing()), l, echoing).connectWith(limited)
+	if want := []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15"}; !slices.Equal(l15.extensions, want) {
+		t.Errorf("a limited window was negotiated as %q", l15.extensions)
+	}
 	long := strings.Repeat("grüß dich, ", 200)
 	for range 2 { // the second does not lean on the first
 		c.send(clientFrame(fin|rsv1|opText, deflate(long)))

@@ -10,8 +10,8 @@ import (
 func TestOffers(t *testing.T) {
 	f := func(want bool, headers ...string) {
 		t.Helper()
-		if got := acceptable(headers); got != want {
-			t.Errorf("%q acceptable: %v", headers, got)
+		if got := accept(headers); (got != "") != want {
+			t.Errorf("%q: answered %q", headers, got)
 		}
 	}
 	f(false)
@@ -22,6 +22,9 @@ func TestOffers(t *testing.T) {
 	f(true, "permessage-deflate; client_max_window_bits=9; server_max_window_bits=15")
 	f(true, `permessage-deflate; client_max_window_bits="10"`)
 	f(false, "permessage-deflate; server_max_window_bits=14") // we deflate with 15
+	if got := accept([]string{"permessage-deflate; server_max_window_bits=15"}); got != deflateAnswer+"; server_max_window_bits=15" {
+		t.Errorf("a window of 15 bits was answered with %q", got)
+	}
 	f(true, "permessage-deflate; server_max_window_bits=10, permessage-deflate")
 	f(true, "permessage-deflate; server_max_window_bits=10", "permessage-deflate")
 	f(true, "x-webkit-deflate-frame, foo; bar=\"a,b;c\", permessage-deflate")

@@ -87,7 +87,8 @@ func (c *goroutineConn) finish() {
 // the 101 and then nothing. Without it gws would write its own 400, close
 // codes, and Go's error texts to the client.
 type wire struct {
-	c *goroutineConn
+	c      *goroutineConn
+	answer string // to the offer of compression
 	inert
 }
 
@@ -130,18 +131,26 @@ func (w *wire) Write(p []byte) (int, error) {
 	if w.c.established {
 		return w.c.verdict.Write(p)
 	}
-	return write101(w.c.conn, p, w.c.transport.cfg.HandshakeTimeout)
+	return write101(w.c.conn, p, w.answer, w.c.transport.cfg.HandshakeTimeout)
 }
 
-// write101 writes gws's answer to a handshake, if it is the one that we expect.
-func write101(conn net.Conn, p []byte, timeout time.Duration) (int, error) {
+// write101 writes gws's answer to a handshake, if it is the one that we expect,
+// with all of the answer to an offer of compression, "" if there is none.
+func write101(conn net.Conn, p []byte, answer string, timeout time.Duration) (int, error) {
 	if !bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")) {
 		return 0, errNot101
 	}
+	whole := p
+	if answer != "" {
+		whole = bytes.Replace(p, []byte(deflateAnswer), []byte(answer), 1)
+	}
 	_ = conn.SetWriteDeadline(time.Now().Add(timeout))
-	n, err := conn.Write(p)
+	_, err := conn.Write(whole)
 	_ = conn.SetWriteDeadline(time.Time{})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // LocalAddr implements net.Conn.

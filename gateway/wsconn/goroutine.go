@@ -91,10 +91,9 @@ func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Co
 func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	c := newGoroutineConn(t, conn)
 	c.early = early
-	c.guard.negotiated(&t.cfg, r)
+	w := &wire{c: c, answer: c.guard.negotiated(&t.cfg, r)}
 	setSocketOptions(conn, t.cfg.WriteTimeout)
 	c.openWith(open)
-	w := &wire{c: c}
 	socket, err := t.upgrader.UpgradeFromConn(w, bufio.NewReaderSize(w, readBuffer), r)
 	if err != nil {
 		c.readErr = err

@@ -84,9 +84,9 @@ func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open
 // serve takes c over, whose handshake conn still carries.
 func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.conns.Add(1)
-	c.guard.negotiated(&t.cfg, r)
+	carrier := &answering{conn: conn, answer: c.guard.negotiated(&t.cfg, r), timeout: t.cfg.HandshakeTimeout}
 	c.openWith(open)
-	if _, err := t.upgrader.UpgradeFromConn(&answering{conn: conn, timeout: t.cfg.HandshakeTimeout}, nil, r); err != nil {
+	if _, err := t.upgrader.UpgradeFromConn(carrier, nil, r); err != nil {
 		c.release(err)
 		return answerError(err)
 	}
@@ -159,10 +159,11 @@ func duplicate(tcp *net.TCPConn) (fd int, err error) {
 type answering struct {
 	inert
 	conn    net.Conn
+	answer  string // to the offer of compression
 	timeout time.Duration
 }
 
-func (a *answering) Write(p []byte) (int, error) { return write101(a.conn, p, a.timeout) }
+func (a *answering) Write(p []byte) (int, error) { return write101(a.conn, p, a.answer, a.timeout) }
 func (a *answering) Read([]byte) (int, error)    { return 0, net.ErrClosed }
 func (a *answering) LocalAddr() net.Addr         { return a.conn.LocalAddr() }
 func (a *answering) RemoteAddr() net.Addr        { return a.conn.RemoteAddr() }

@@ -303,7 +303,7 @@ func (s *server) connect(extra ...[]byte) (*client, *session) {
 
 func (s *server) connectWith(request string, extra ...[]byte) (*client, *session) {
 	s.t.Helper()
-	c := handshakeWith(s.t, s.dial(), request, extra...)
+	c := handshake(s.t, s.dial(), request, extra...)
 	session := <-s.opened
 	if err := <-s.upgraded; err != nil {
 		s.t.Fatalf("Upgrade: %v", err)
