@@ -1,44 +1,102 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
+	"reflect"
+	"strings"
 	"text/tabwriter"
 )
 
 // Compare writes two runs side by side with the ratio b/a. One run each is no
 // statistic, and it says so. The error is w's.
 func Compare(w io.Writer, a, b Summary) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var out strings.Builder
 	for _, warning := range differences(a, b) {
-		fmt.Fprintln(w, "WARNING:", warning)
+		fmt.Fprintln(&out, "WARNING:", warning)
 	}
-	fmt.Fprintln(w, "One run each: a ratio may be noise. Repeat both before you believe it.")
-	fmt.Fprint(t, "\n\ta\tb\tb/a\t\n")
-	fa, fb := figures(a), figures(b)
-	names := maps.Clone(fa)
-	maps.Copy(names, fb)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		va, inA := fa[name]
-		vb, inB := fb[name]
-		fmt.Fprintf(t, "%s\t%s\t%s\t", name, cell(va, inA), cell(vb, inB))
-		if inA && inB && va != 0 {
-			fmt.Fprintf(t, "%.2f", vb/va)
+	fmt.Fprintln(&out, "One run each is no statistic: a ratio may be noise. Repeat both before you believe it.")
+	fmt.Fprintln(&out)
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\t\ta\tb\tb/a\t\n")
+	section := ""
+	for _, pair := range pairs(compared(a), compared(b)) {
+		f := pair.one()
+		title := ""
+		if f.Section != section {
+			section, title = f.Section, f.Section
 		}
-		fmt.Fprint(t, "\t\n")
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", title, f.Name, cell(pair.a), cell(pair.b), pair.ratio())
 	}
-	return t.Flush()
+	_ = t.Flush() // into a strings.Builder
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
-func cell(v float64, has bool) string {
-	if !has {
+// compared is figures with the latencies.
+func compared(s Summary) []figure {
+	all := figures(s)
+	for _, name := range s.latencyNames() {
+		for _, q := range quantiles {
+			all = append(all, figure{name, q, s.Latencies[name].quantile(q) / 1000, seconds})
+		}
+	}
+	return all
+}
+
+// pair is what two runs have for one figure; nil: it has none.
+type pair struct{ a, b *figure }
+
+func (p pair) one() *figure { return cmp.Or(p.a, p.b) }
+
+func (p pair) ratio() string {
+	if p.a == nil || p.b == nil || p.a.value == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", p.b.value/p.a.value)
+}
+
+func cell(f *figure) string {
+	if f == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.6g", v)
+	return f.Value()
 }
 
+// pairs joins two lists in a's order; what only b has follows at the end of its
+// section, or of all.
+func pairs(a, b []figure) (all []pair) {
+	type key struct{ section, name string }
+	of := func(f *figure) key { return key{f.Section, f.Name} }
+	inA, inB := map[key]bool{}, map[key]*figure{}
+	for i := range a {
+		inA[of(&a[i])] = true
+	}
+	for i := range b {
+		inB[of(&b[i])] = &b[i]
+	}
+	onlyB := func(wanted func(section string) bool) {
+		for i := range b {
+			if f := &b[i]; wanted(f.Section) && !inA[of(f)] {
+				all = append(all, pair{b: f})
+			}
+		}
+	}
+	done := map[string]bool{}
+	for i := range a {
+		f := &a[i]
+		all = append(all, pair{f, inB[of(f)]})
+		if i+1 == len(a) || a[i+1].Section != f.Section {
+			done[f.Section] = true
+			onlyB(func(section string) bool { return section == f.Section })
+		}
+	}
+	onlyB(func(section string) bool { return !done[section] })
+	return all
+}
+
+// differences are why two runs may not be comparable.
 func differences(a, b Summary) (all []string) {
 	for _, d := range []struct {
 		what string
@@ -48,45 +106,16 @@ func differences(a, b Summary) (all []string) {
 		{"machine", a.Machine, b.Machine},
 		{"tool", a.Tool, b.Tool},
 		{"number of workers", a.Workers, b.Workers},
+		{"server", a.Targets, b.Targets},
 	} {
-		if d.a != d.b {
+		if !reflect.DeepEqual(d.a, d.b) {
 			all = append(all, fmt.Sprintf("the %s differs: %v, %v", d.what, d.a, d.b))
 		}
 	}
-	for name, s := range map[string]Summary{"a": a, "b": b} {
+	for i, s := range []Summary{a, b} {
 		if !s.Valid {
-			all = append(all, name+" is invalid")
+			all = append(all, fmt.Sprintf("%c is invalid: %s", 'a'+i, strings.Join(s.Reasons, "; ")))
 		}
 	}
-	slices.Sort(all)
 	return all
-}
-
-func figures(s Summary) map[string]float64 {
-	f := map[string]float64{"open": float64(s.PeakOpen), "errors": float64(s.ErrorCount), "connects/s": s.ConnectRate}
-	for name, l := range s.Latencies {
-		for _, q := range quantiles {
-			f[fmt.Sprintf("%s(%s) ms", q, name)] = l.quantile(q)
-		}
-	}
-	if s.SentRate+s.Received > 0 {
-		f["sent/s"], f["received/s"] = s.SentRate, s.Received
-	}
-	if s.Broadcasts != nil {
-		f["missing"] = float64(s.Broadcasts.Missing)
-	}
-	if s.Expiry != nil {
-		f["early"] = float64(s.Expiry.Early)
-	}
-	if s.Drain != nil {
-		f["drain max/mean"] = s.Drain.Ratio
-	}
-	if v := s.Server; v != nil {
-		f["server RSS bytes"], f["server CPU %"] = float64(v.RSSPeak), v.CPU
-		f["server bytes per session"] = v.PerSession
-	}
-	if i := s.Itself; i != nil {
-		f["tool CPU %"] = i.CPU
-	}
-	return f
 }

@@ -15,7 +15,7 @@ func TestCompare(t *testing.T) {
 	}
 	got := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"the scenario differs: test, other", "WARNING: b is invalid", "One run each", "connects/s 10 25 2.50", "drain max/mean 1.4 -",
+		"the scenario differs: test, other", "WARNING: b is invalid", "One run each", "connects per second 10 25 2.50", "times the mean at most 1.4 -", "echo p50 50ms 50ms 1.00",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, out.String())

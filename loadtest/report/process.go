@@ -13,6 +13,7 @@ type Server struct {
 	RSSAfter   int64   `json:"rss_after_bytes"`
 	PerSession float64 `json:"rss_per_session_bytes,omitempty"` // growth to the peak, over the peak of open connections
 	CPU        float64 `json:"cpu_percent"`                     // while held; 100 is one core
+	CPUSeconds float64 `json:"cpu_s"`                           // over the run
 	// CPUPerThousand is for 1,000 messages in or out while held, everything else in that time included.
 	CPUPerThousand float64 `json:"cpu_ms_per_1000_messages,omitempty"`
 	Goroutines     int     `json:"goroutines_peak,omitempty"`
@@ -24,35 +25,52 @@ type Server struct {
 
 // Itself is the tool: all workers and their coordinator.
 type Itself struct {
-	CPU           float64 `json:"cpu_percent"` // of one core, over the run
+	CPU           float64 `json:"cpu_percent"` // while held; 100 is one core
+	CPUSeconds    float64 `json:"cpu_s"`       // over the run, from each process's first sample on
 	RSSPeak       int64   `json:"rss_peak_bytes"`
-	PerConnection float64 `json:"rss_per_connection_bytes,omitempty"` // of the workers' peak; their base included
-	// DelayShare is the time that threads waited for a CPU, over the run's time; 0: not readable.
+	PerConnection float64 `json:"rss_per_connection_bytes,omitempty"` // the peak over the connections: what the processes take without any is included
+	// DelayShare is the time that runnable threads waited for a CPU, over the run's time; 0: not readable.
 	DelayShare float64 `json:"run_queue_delay_percent,omitempty"`
 }
 
 // moment is what several processes have together at one time.
 type moment struct {
 	at         time.Duration
-	cpu, delay time.Duration
+	cpu, delay time.Duration // since the first look at each process
 	rss        int64
 	fds        int
 	goroutines int
 }
 
-// add counts only what could be read.
-func (m *moment) add(p record.Process) {
-	m.cpu += max(0, p.CPU)
-	m.delay += max(0, p.Delay)
-	m.rss += max(0, p.RSS)
-	m.fds += max(0, p.FDs)
-	m.goroutines += max(0, p.Goroutines)
+// group follows several processes, each looked at in its own turn.
+type group struct {
+	first, last map[int]record.Process
 }
 
-func together(at time.Duration, latest map[int]record.Process) moment {
+func newGroup() group {
+	return group{first: map[int]record.Process{}, last: map[int]record.Process{}}
+}
+
+// see takes one look. A process that cannot be read any more, as it has ended,
+// stays what it was.
+func (g group) see(id int, p record.Process) {
+	if p.RSS < 0 || p.CPU < 0 {
+		return
+	}
+	if first, seen := g.first[id]; !seen || first.PID != p.PID {
+		g.first[id] = p
+	}
+	g.last[id] = p
+}
+
+func (g group) moment(at time.Duration) moment {
 	m := moment{at: at}
-	for _, p := range latest {
-		m.add(p)
+	for id, p := range g.last {
+		m.cpu += p.CPU - g.first[id].CPU
+		m.delay += max(0, p.Delay-g.first[id].Delay)
+		m.rss += p.RSS
+		m.fds += max(0, p.FDs)
+		m.goroutines += max(0, p.Goroutines)
 	}
 	return m
 }
@@ -61,19 +79,19 @@ func together(at time.Duration, latest map[int]record.Process) moment {
 func (r *Run) serverMoments() []moment {
 	seen := map[int]bool{}
 	for _, s := range r.Servers {
-		if s.Process != nil {
+		if s.Process != nil && s.Process.RSS >= 0 {
 			seen[s.Target] = true
 		}
 	}
-	latest := map[int]record.Process{}
+	servers := newGroup()
 	var all []moment
 	for _, s := range r.Servers {
 		if s.Process == nil {
 			continue
 		}
-		latest[s.Target] = *s.Process
-		if len(latest) == len(seen) {
-			all = append(all, together(s.At, latest))
+		servers.see(s.Target, *s.Process)
+		if len(servers.last) == len(seen) && len(seen) > 0 {
+			all = append(all, servers.moment(s.At))
 		}
 	}
 	return all
@@ -98,10 +116,10 @@ func (r *Run) server(open int) *Server {
 	if open > 0 {
 		s.PerSession = float64(s.RSSPeak-s.RSSBefore) / float64(open)
 	}
-	from, to := r.held()
-	begin, end := bounds(all, time.Duration(from)*time.Second, time.Duration(to)*time.Second)
-	if span := end.at - begin.at; span > 0 {
-		s.CPU = 100 * float64(end.cpu-begin.cpu) / float64(span)
+	s.CPUSeconds = all[len(all)-1].cpu.Seconds()
+	if begin, end := r.heldOf(all); end.at > begin.at {
+		s.CPU = percent(end.cpu-begin.cpu, end.at-begin.at)
+		from, to := r.held()
 		messages := r.rate(record.Sent, from, to) + r.rate(record.Received, from, to)
 		if messages > 0 {
 			s.CPUPerThousand = s.CPU * 10 / messages * 1000
@@ -110,11 +128,16 @@ func (r *Run) server(open int) *Server {
 	return s
 }
 
-// bounds are the first and the last moment within a time.
-func bounds(all []moment, from, to time.Duration) (begin, end moment) {
+func percent(part, whole time.Duration) float64 {
+	return 100 * float64(part) / float64(max(whole, 1))
+}
+
+// heldOf is the first and the last moment of the hold.
+func (r *Run) heldOf(all []moment) (begin, end moment) {
+	from, to := r.held()
 	found := false
 	for _, m := range all {
-		if m.at < from || m.at > to {
+		if m.at < time.Duration(from)*time.Second || m.at > time.Duration(to)*time.Second {
 			continue
 		}
 		if !found {
@@ -125,26 +148,30 @@ func bounds(all []moment, from, to time.Duration) (begin, end moment) {
 	return begin, end
 }
 
+// socketMemory is the kernel's at the first look and at its peak; 0, 0 if it was
+// never readable.
 func (r *Run) socketMemory() (first, peak int64) {
+	begun := false
 	for _, s := range r.Servers {
-		if s.SocketMemory > 0 {
-			if first == 0 {
-				first = s.SocketMemory
-			}
-			peak = max(peak, s.SocketMemory)
+		if s.Target != record.WholeMachine {
+			continue
 		}
+		if !begun {
+			first, begun = s.SocketMemory, true
+		}
+		peak = max(peak, s.SocketMemory)
 	}
 	return first, peak
 }
 
 func (r *Run) toolMoments() []moment {
-	latest := map[int]record.Process{}
+	processes := newGroup()
 	all := make([]moment, 0, len(r.Seconds))
 	for n := range r.Seconds {
 		for worker, p := range r.Seconds[n].Processes {
-			latest[worker] = p
+			processes.see(worker, p)
 		}
-		all = append(all, together(time.Duration(n+1)*time.Second, latest))
+		all = append(all, processes.moment(time.Duration(n+1)*time.Second))
 	}
 	return all
 }
@@ -158,8 +185,10 @@ func (r *Run) itself(open int) *Itself {
 	for _, m := range all {
 		t.RSSPeak = max(t.RSSPeak, m.rss)
 	}
-	t.CPU = 100 * end.cpu.Seconds() / end.at.Seconds()
-	t.DelayShare = 100 * end.delay.Seconds() / end.at.Seconds()
+	if begin, end := r.heldOf(all); end.at > begin.at {
+		t.CPU = percent(end.cpu-begin.cpu, end.at-begin.at)
+	}
+	t.CPUSeconds, t.DelayShare = end.cpu.Seconds(), percent(end.delay, end.at)
 	if open > 0 {
 		t.PerConnection = float64(t.RSSPeak) / float64(open)
 	}

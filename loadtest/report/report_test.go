@@ -62,7 +62,8 @@ func story(t rapid.TB) []record.Line {
 	}
 	return []record.Line{
 		header(),
-		{Server: &record.Server{Process: process(0, 1000), SocketMemory: 4096}},
+		{Server: &record.Server{Process: process(0, 1000)}},
+		{Server: &record.Server{Target: record.WholeMachine, SocketMemory: 4096}},
 		{Sample: &record.Sample{
 			At: s, Worker: 0, Open: 3, Counts: map[record.Count]int64{record.Opened: 3, record.Dialed: 4, record.Due: 4, record.Failed: 1},
 			Errors: map[string]int64{"reset": 1}, Process: *process(s/10, 500),
@@ -77,7 +78,8 @@ func story(t rapid.TB) []record.Line {
 			At: 2 * s, Worker: 0, Open: 3, Counts: map[record.Count]int64{record.Sent: 40, record.Received: 60}, Process: *process(s/5, 600),
 			Histograms: map[record.Measure][]byte{record.Echo: encode(t, 50*milli), record.Expiry: encode(t, 500*milli, 1500*milli)},
 		}},
-		{Server: &record.Server{At: 2 * s, Process: process(s/5, 2000), SocketMemory: 24576}},
+		{Server: &record.Server{At: 2 * s, Process: process(s/5, 2000)}},
+		{Server: &record.Server{At: 2 * s, Target: record.WholeMachine, SocketMemory: 24576}},
 		{Mark: &record.Mark{At: 2 * s, Text: "waiting for the drain"}},
 		{Sample: &record.Sample{At: 3 * s, Worker: 0, Counts: map[record.Count]int64{record.Closed: 3}, Closes: map[int]int64{4101: 3}, Process: *process(s/5, 600)}},
 		{Sample: &record.Sample{At: 4 * s, Worker: 1, Counts: map[record.Count]int64{record.Closed: 7, record.Early: 1}, Closes: map[int]int64{4101: 7}, Process: *process(s/5, 600)}},

@@ -28,7 +28,7 @@ type Summary struct {
 	Counts map[record.Count]int64 `json:"counts"`
 	// Latencies are by measure: see record.Measure, and "spread", one value per broadcast.
 	Latencies   map[string]Latency `json:"latencies"`
-	ConnectRate float64            `json:"connects_per_s"`           // opened, first to last second with one
+	ConnectRate float64            `json:"connects_per_s"`           // opened while connecting, from the first second with one to the last
 	SentRate    float64            `json:"sent_per_s,omitempty"`     // while held
 	Received    float64            `json:"received_per_s,omitempty"` // while held
 	Closes      map[int]int64      `json:"closes_by_code,omitempty"`
@@ -62,9 +62,10 @@ type Broadcasts struct {
 // Expiry is how exactly the server ends silent sessions; how late is in Latencies.
 type Expiry struct {
 	Count     int64   `json:"count"`
-	Early     int64   `json:"early"`     // each is a failure
-	Unexpired int64   `json:"unexpired"` // never ended
-	TickMS    float64 `json:"tick_ms,omitempty"`
+	Early     int64   `json:"early"`             // each is a failure
+	Unexpired int64   `json:"unexpired"`         // never ended
+	TickMS    float64 `json:"tick_ms,omitempty"` // the server's; absent: unknown
+	P50Ticks  float64 `json:"lateness_p50_ticks,omitempty"`
 	P99Ticks  float64 `json:"lateness_p99_ticks,omitempty"`
 	MaxTicks  float64 `json:"lateness_max_ticks,omitempty"`
 }
@@ -87,23 +88,14 @@ func Summarize(r *Run) Summary {
 		Closes: map[int]int64{}, Errors: map[string]int64{},
 	}
 	s.verdict(r)
-	first, last := -1, -1
 	for n := range r.Seconds {
 		second := &r.Seconds[n]
 		sum(s.Counts, second.Counts)
 		sum(s.Closes, second.Closes)
 		sum(s.Errors, second.Errors)
 		s.PeakOpen = max(s.PeakOpen, second.Open)
-		if second.Counts[record.Opened] > 0 {
-			if first < 0 {
-				first = n
-			}
-			last = n
-		}
 	}
-	if first >= 0 {
-		s.ConnectRate = float64(s.Counts[record.Opened]) / float64(last-first+1)
-	}
+	s.ConnectRate = r.connectRate()
 	for _, n := range s.Errors {
 		s.ErrorCount += n
 	}
@@ -164,6 +156,27 @@ func (r *Run) held() (from, to int) {
 	return 0, len(r.Seconds)
 }
 
+// connectRate is how fast the crowd came, those left out who came back later.
+func (r *Run) connectRate() float64 {
+	until := len(r.Seconds)
+	for _, m := range r.Marks {
+		if m.Text == "holding" {
+			until = min(until, second(m.At)+1)
+		}
+	}
+	var opened int64
+	first, last := -1, -1
+	for n := range until {
+		if came := r.Seconds[n].Counts[record.Opened]; came > 0 {
+			if opened += came; first < 0 {
+				first = n
+			}
+			last = n
+		}
+	}
+	return float64(opened) / float64(last-first+1)
+}
+
 func (r *Run) rate(c record.Count, from, to int) float64 {
 	var n int64
 	for i := from; i < to; i++ {
@@ -186,7 +199,7 @@ func (s *Summary) broadcasts(r *Run) {
 		}
 	}
 	if h.TotalCount() > 0 {
-		s.Latencies["spread"] = latency(h)
+		s.Latencies[spread] = latency(h)
 	}
 }
 
@@ -197,7 +210,7 @@ func (s *Summary) expiry(r *Run) {
 	late := s.Latencies[string(record.Expiry)]
 	e := &Expiry{Count: late.Count, Early: s.Counts[record.Early], Unexpired: s.Counts[record.Unexpired]}
 	if e.TickMS = ms(int64(r.Header.Tick)); e.TickMS > 0 {
-		e.P99Ticks, e.MaxTicks = late.P99/e.TickMS, late.Max/e.TickMS
+		e.P50Ticks, e.P99Ticks, e.MaxTicks = late.P50/e.TickMS, late.P99/e.TickMS, late.Max/e.TickMS
 	}
 	s.Expiry = e
 }
