@@ -1,137 +1,144 @@
 package report
 
 import (
+	"crypto/sha256"
 	_ "embed"
-	"fmt"
+	"encoding/base64"
+	"encoding/json"
 	"html/template"
 	"io"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
 
-var (
-	//go:embed page.html
-	page string
-	//go:embed uplot/uPlot.iife.min.js
-	plotScript string
-	//go:embed uplot/uPlot.min.css
-	plotStyle string
-	pageShape = template.Must(template.New("page").Parse(page))
-)
+//go:embed page.html
+var pageTemplate string
 
-// plot is one chart over the seconds of the run; a nil value is a gap.
-type plot struct {
-	Title  string   `json:"title"`
-	Names  []string `json:"names"`
-	Values [][]any  `json:"values"`
+//go:embed page.css
+var pageStyle string
+
+//go:embed page.js
+var pageScript string
+
+//go:embed uplot/uPlot.iife.min.js
+var plotScript string
+
+//go:embed uplot/uPlot.min.css
+var plotStyle string
+
+// HTML writes the run as one page that asks for nothing else and opens offline. The
+// error is w's.
+func HTML(w io.Writer, r *Run) error {
+	shape, err := template.New("page").Funcs(template.FuncMap{"hash": hash}).Parse(pageTemplate)
+	if err != nil {
+		return err
+	}
+	scenario, err := json.MarshalIndent(r.Header.Scenario, "", "  ")
+	if err != nil {
+		return err
+	}
+	s := Summarize(r)
+	marks := make([]mark, 0, len(r.Marks))
+	for _, m := range r.Marks {
+		marks = append(marks, mark{m.At.Seconds(), m.Text})
+	}
+	return shape.Execute(w, map[string]any{
+		"Summary": &s, "Highlights": highlights(s), "Latencies": s.latencyRows(), "Sections": sections(s),
+		"About": s.circumstances(), "Memory": size(float64(s.Machine.Memory)),
+		"Command": strings.Join(r.Header.Command, " "), "Scenario": r.Header.Scenario, "ScenarioText": string(scenario),
+		"Data":    map[string]any{"plots": r.plots(), "marks": marks},
+		"Scripts": []template.JS{template.JS(plotScript), template.JS(pageScript)},
+		"Styles":  []template.CSS{template.CSS(plotStyle), template.CSS(pageStyle)},
+	})
 }
 
-// mark is a vertical line in every plot.
+// hash is how the page's policy names a script or style that may be used.
+func hash(text any) string {
+	var content string
+	switch t := text.(type) {
+	case template.JS:
+		content = string(t)
+	case template.CSS:
+		content = string(t)
+	}
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// mark is a vertical line in the plots over time.
 type mark struct {
 	At   float64 `json:"at"` // seconds
 	Text string  `json:"text"`
 }
 
-// HTML writes the run as one page that needs nothing else, not even a network.
-// The error is w's.
-func HTML(w io.Writer, r *Run) error {
-	s := Summarize(r)
-	var text strings.Builder
-	if err := Text(&text, s); err != nil {
-		return err
-	}
-	var marks []mark
-	for _, m := range r.Marks {
-		marks = append(marks, mark{m.At.Seconds(), m.Text})
-	}
-	return pageShape.Execute(w, map[string]any{
-		"Summary": s, "Text": text.String(), "Plots": r.plots(), "Marks": marks, "Seconds": len(r.Seconds),
-		"Script": template.JS(plotScript), "Style": template.CSS(plotStyle),
-	})
+// highlight is a figure to see first.
+type highlight struct {
+	Name, Value string
+	Bad         bool
 }
 
-func (r *Run) plots() []plot {
-	all := []plot{
-		r.each("open connections", []string{"open"}, func(s *Second) []any { return []any{s.Open} }),
-		r.counts("connects per second", record.Opened, record.Failed),
-		r.counts("messages per second", record.Sent, record.Received),
+func highlights(s Summary) []highlight {
+	all := []highlight{{"open at most", whole(float64(s.PeakOpen)), false}}
+	add := func(name, value string, bad bool) { all = append(all, highlight{name, value, bad}) }
+	faults := func(name string, n int64) { add(name, whole(float64(n)), n > 0) }
+	if failed := s.Counts[record.Failed]; failed > 0 {
+		faults("connects failed", failed)
 	}
-	for _, m := range []record.Measure{record.Handshake, record.Echo, record.Deliver, record.Lag} {
-		if r.Histograms[m] != nil {
-			all = append(all, r.each(string(m)+", ms", []string{"p50", "p99", "max"}, func(s *Second) []any {
-				h := s.Histogram(m)
-				if h == nil {
-					return []any{nil, nil, nil}
-				}
-				return []any{ms(h.ValueAtPercentile(50)), ms(h.ValueAtPercentile(99)), ms(h.Max())}
-			}))
+	faults("errors", s.ErrorCount)
+	if s.Received > 0 {
+		add("received per second", whole(s.Received), false)
+	}
+	for _, m := range []string{string(record.Echo), string(record.Deliver), string(record.Handshake)} {
+		if l, ok := s.Latencies[m]; ok {
+			add(m+" p99", seconds(l.P99/1000), false)
 		}
 	}
-	codes, kinds := map[int]int64{}, map[string]int64{}
-	for n := range r.Seconds {
-		sum(codes, r.Seconds[n].Closes)
-		sum(kinds, r.Seconds[n].Errors)
+	if s.Broadcasts != nil {
+		faults("deliveries missing", s.Broadcasts.Missing)
 	}
-	all = append(all, keyed(r, "closes per second by code", codes, func(s *Second) map[int]int64 { return s.Closes }),
-		keyed(r, "errors per second by kind", kinds, func(s *Second) map[string]int64 { return s.Errors }),
-		r.processes("server", r.serverMoments()), r.processes("tool", r.toolMoments()))
-	return slices.DeleteFunc(all, func(p plot) bool { return len(p.Names) == 0 })
+	if e := s.Expiry; e != nil {
+		faults("expired early", e.Early)
+		if e.TickMS > 0 {
+			add("ticks late at p99", plain(e.P99Ticks), false)
+		}
+	}
+	if s.Drain != nil {
+		add("drain, max over mean", plain(s.Drain.Ratio), false)
+	}
+	if s.Server != nil && s.Server.PerSession > 0 {
+		add("server RSS per session", size(s.Server.PerSession), false)
+	}
+	return all
 }
 
-func (r *Run) each(title string, names []string, values func(*Second) []any) plot {
-	p := plot{title, names, make([][]any, len(names))}
-	for n := range r.Seconds {
-		for i, v := range values(&r.Seconds[n]) {
-			p.Values[i] = append(p.Values[i], v)
-		}
-	}
-	return p
+// latencyRow is a row of the page's table.
+type latencyRow struct {
+	Name, Count string
+	Cells       []string
 }
 
-func (r *Run) counts(title string, a, b record.Count) plot {
-	return r.each(title, []string{string(a), string(b)}, func(s *Second) []any { return []any{s.Counts[a], s.Counts[b]} })
+func (s *Summary) latencyRows() (all []latencyRow) {
+	for _, name := range s.latencyNames() {
+		l := s.Latencies[name]
+		all = append(all, latencyRow{name, whole(float64(l.Count)), l.cells()})
+	}
+	return all
 }
 
-func keyed[K int | string](r *Run, title string, keys map[K]int64, of func(*Second) map[K]int64) plot {
-	order := slices.Sorted(maps.Keys(keys))
-	var names []string
-	for _, k := range order {
-		names = append(names, fmt.Sprint(k))
-	}
-	return r.each(title, names, func(s *Second) (values []any) {
-		for _, k := range order {
-			values = append(values, of(s)[k])
-		}
-		return values
-	})
+// table is the figures of one section.
+type table struct {
+	Title string
+	Rows  []figure
 }
 
-// processes plots memory and CPU, from the last moment of each second.
-func (r *Run) processes(who string, all []moment) plot {
-	if len(all) == 0 {
-		return plot{}
-	}
-	p := plot{who + ": RSS in MiB, CPU in percent", []string{"RSS", "CPU"}, make([][]any, 2)}
-	var before *moment
-	i := 0
-	for n := range r.Seconds {
-		var now *moment
-		for ; i < len(all) && all[i].at <= time.Duration(n+1)*time.Second; i++ {
-			now = &all[i]
+func sections(s Summary) (all []table) {
+	for _, f := range figures(s) {
+		if len(all) == 0 || all[len(all)-1].Title != f.Section {
+			all = append(all, table{Title: f.Section})
 		}
-		var rss, cpu any
-		if now != nil {
-			rss = float64(now.rss) / (1 << 20)
-			if before != nil && now.at > before.at {
-				cpu = 100 * float64(now.cpu-before.cpu) / float64(now.at-before.at)
-			}
-			before = now
-		}
-		p.Values[0], p.Values[1] = append(p.Values[0], rss), append(p.Values[1], cpu)
+		last := &all[len(all)-1]
+		last.Rows = append(last.Rows, f)
 	}
-	return p
+	return all
 }

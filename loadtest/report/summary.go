@@ -189,18 +189,25 @@ func (s *Summary) broadcasts(r *Run) {
 	if len(r.Broadcasts) == 0 {
 		return
 	}
-	h := hdrhistogram.New(int64(time.Microsecond), int64(time.Hour), 3)
 	s.Broadcasts = &Broadcasts{Count: len(r.Broadcasts)}
 	for _, b := range r.Broadcasts {
 		s.Broadcasts.Deliveries += int64(b.Receipts)
 		s.Broadcasts.Missing += int64(max(0, b.Expected-b.Receipts))
+	}
+	if h := r.spread(); h.TotalCount() > 0 {
+		s.Latencies[spread] = latency(h)
+	}
+}
+
+// spread has one value for each broadcast that anybody got.
+func (r *Run) spread() *hdrhistogram.Histogram {
+	h := hdrhistogram.New(int64(time.Microsecond), int64(time.Hour), 3)
+	for _, b := range r.Broadcasts {
 		if b.Receipts > 0 {
 			_ = h.RecordValue(min(int64(b.Spread()), int64(time.Hour)))
 		}
 	}
-	if h.TotalCount() > 0 {
-		s.Latencies[spread] = latency(h)
-	}
+	return h
 }
 
 func (s *Summary) expiry(r *Run) {
