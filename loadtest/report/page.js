@@ -43,18 +43,23 @@
     c.restore();
   }
 
+  // alone are the indices of values that have no neighbor to draw a line to.
+  function alone(values) {
+    return [...values.keys()].filter((i) => values[i] != null && values[i - 1] == null && values[i + 1] == null);
+  }
+
   function options(plot, width, wide) {
     const axis = (more) => ({stroke: css("--soft"), font: font(11), grid: {stroke: css("--grid"), width: 1}, ticks: {show: false}, gap: 6, ...more});
     const format = withUnit(plot.unit);
     const right = plot.lines.find((l) => l.unit !== "");
     const axes = [
       axis(plot.percentiles
-        ? {values: (u, all) => all.map((x) => (x == null ? null : percentile(x)))}
-        : {values: (u, all) => all.map(time), space: 60}),
+        ? {size: 28, values: (u, all) => all.map((x) => (x == null ? null : percentile(x)))}
+        : {size: 28, values: (u, all) => all.map(time), space: 60}),
       axis({size: 62, values: (u, all) => all.map((v) => (v == null ? null : format(v)))}),
     ];
     const scales = {
-      x: plot.percentiles ? {time: false, distr: 3} : {time: false, range: (u, from, to) => [from >= to ? from - 1 : from, to]},
+      x: plot.percentiles ? {time: false, distr: 3, range: (u, from, to) => [from, to]} : {time: false, range: (u, from, to) => [from >= to ? from - 1 : from, to]},
       y: plot.log ? {distr: 3} : {range: (u, low, high) => uPlot.rangeNum(Math.min(0, low ?? 0), Math.max(high ?? 0, 1e-9), 0.1, true)},
     };
     if (right) {
@@ -63,13 +68,12 @@
     }
     const series = plot.lines.map((l, i) => {
       const color = css(l.level ? "--l" + l.level : "--c" + ((i % 8) + 1));
-      const alone = plot.lines.length === 1 && !plot.log && !plot.dots;
       return {
         label: l.name, stroke: color, width: 1.75, scale: l.unit === "" ? "y" : "right",
-        fill: alone ? color + "1f" : undefined, dash: l.unit === "" ? undefined : [5, 3],
+        fill: plot.lines.length === 1 && !plot.log ? color + "1f" : undefined, dash: l.unit === "" ? undefined : [5, 3],
         value: (u, v) => withUnit(l.unit || plot.unit)(v),
         paths: plot.dots ? () => null : undefined,
-        points: plot.dots ? {show: true, size: 5, fill: color} : {size: 5, fill: color},
+        points: {show: true, size: 5, fill: color, filter: () => (plot.dots ? null : alone(l.values))},
       };
     });
     const x = plot.percentiles ? {label: "percentile", value: (u, v) => (v == null ? "–" : percentile(v))} : {label: "at", value: (u, v) => (v == null ? "–" : time(v))};

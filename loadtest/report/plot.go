@@ -157,17 +157,19 @@ func (t *timeline) latency(m record.Measure, title string) plot {
 
 // spreads shows each broadcast when it was due.
 func (r *Run) spreads() plot {
-	p := plot{Title: "broadcasts, from the first receiver to the last", Unit: "ms", Log: true, Dots: true}
-	l := line{Name: "spread"}
+	p := plot{Title: "broadcasts, from the first receiver to the last", Unit: "ms", Log: true, Dots: true, X: []float64{0}}
+	l := line{Name: "spread", Values: []any{nil}} // the axis is as long as those of the others
 	byTime := slices.SortedFunc(slices.Values(r.Broadcasts), func(a, b Broadcast) int { return int(a.At - b.At) })
 	for _, b := range byTime {
 		if b.Receipts > 0 {
 			p.X, l.Values = append(p.X, b.At.Seconds()), append(l.Values, logMS(int64(b.Spread())))
 		}
 	}
-	if len(p.X) > 0 {
-		p.Lines = []line{l}
+	if len(p.X) == 1 {
+		return p
 	}
+	p.X, l.Values = append(p.X, max(p.X[len(p.X)-1], float64(len(r.Seconds)))), append(l.Values, nil)
+	p.Lines = []line{l}
 	return p
 }
 

@@ -87,13 +87,15 @@ func story(t rapid.TB) []record.Line {
 	}
 }
 
-func read(t rapid.TB, text string) Summary {
+func readRun(t rapid.TB, text string) *Run {
 	run, err := Read(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Summarize(run)
+	return run
 }
+
+func read(t rapid.TB, text string) Summary { return Summarize(readRun(t, text)) }
 
 func TestGolden(t *testing.T) {
 	s := read(t, file(t, story(t)...))
