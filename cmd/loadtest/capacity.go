@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -234,6 +235,7 @@ func (c *climb) point(st step) {
 	}
 	c.points = append(c.points, capacity.Point{
 		Sessions: open, RSS: st.rss, Sockets: int64(server.SocketPerSession * float64(open)),
+		Descriptors: server.FDs, CPU: server.CPU, Messages: st.summary.SentRate + st.summary.Received,
 	})
 }
 
@@ -282,7 +284,7 @@ func (c *climb) conclude(search *capacity.Search, s streams) error {
 	}
 	if len(c.points) >= 2 {
 		var err error
-		if r.Plan, err = capacity.NewPlan(c.points, c.limits()); err != nil {
+		if r.Plan, err = capacity.NewPlan(c.points, c.machine()); err != nil {
 			fmt.Fprintln(s.err, "no plan:", oneLine(err))
 		}
 		r.Check = c.check()
@@ -312,7 +314,7 @@ func (c *climb) text(r result, s streams) error {
 	if r.Broke > 0 {
 		fmt.Fprintf(s.out, "broke   %s %s: %s\n", thousands(r.Broke), c.unit(), r.Why)
 	}
-	if r.CPU > 0 {
+	if r.CPU > 0 && r.Plan == nil {
 		fmt.Fprintf(s.out, "CPU     %.1f ms per 1,000 messages\n", r.CPU)
 	}
 	if r.Check != nil {
@@ -344,44 +346,28 @@ func (c *climb) check() *check {
 	return &check{Sessions: p.Sessions, Predicted: predicted, Measured: p.RSS, Error: max(off, -off)}
 }
 
-// limits are the bounds on this machine, of all targets together.
-func (c *climb) limits() []capacity.Limit {
-	var all []capacity.Limit
-	descriptors, known := 0, true
-	for _, server := range c.options.servers() {
+// machine is what bounds the servers here; what is not known of them all is left out.
+func (c *climb) machine() capacity.Machine {
+	tool := c.steps[0].summary.Machine
+	m := capacity.Machine{CPUs: tool.CPUs, Memory: tool.Memory, Page: os.Getpagesize(), Sysctls: map[string][]int{}}
+	for _, name := range capacity.Sysctls() {
+		m.Sysctls[name] = probe.Sysctl(name)
+	}
+	servers := c.options.servers()
+	for _, server := range servers {
 		limit := openFiles(server)
-		descriptors += limit
-		known = known && limit > 0
-	}
-	if known {
-		all = append(all, capacity.Limit{
-			Name: "descriptors of the server", Sessions: descriptors,
-			Setting: "RLIMIT_NOFILE (ulimit -n, LimitNOFILE= of systemd; fs.nr_open bounds it), or more processes",
-		})
-	}
-	if highest := c.steps[0]; len(c.points) > 0 {
-		for _, st := range c.steps {
-			if st.held && st.n > highest.n {
-				highest = st
-			}
+		if limit == 0 {
+			return capacity.Machine{} // on another machine, perhaps
 		}
-		if server := highest.summary.Server; server != nil && server.CPU > 0 {
-			all = append(all, capacity.Limit{
-				Name:     "CPU, at the load per session of this scenario",
-				Sessions: int(float64(highest.summary.PeakOpen) * 100 * float64(highest.summary.Machine.CPUs) / server.CPU),
-				Setting:  "more CPUs, or fewer messages per session",
-			})
-		}
+		m.Descriptors += limit
 	}
-	return all
+	m.Processes = len(servers)
+	return m
 }
-
-// reserve is what a server needs besides its sessions.
-const reserve = 100
 
 func openFiles(server fleet.Server) int {
 	if server.PID == 0 {
 		return 0
 	}
-	return max(0, int(min(probe.OpenFiles(server.PID), 1<<30))-reserve)
+	return int(min(probe.OpenFiles(server.PID), 1<<30))
 }

@@ -1,18 +1,37 @@
 package capacity
 
 import (
+	"cmp"
 	"fmt"
-	"io"
 	"math"
+	"slices"
 )
+
+// Point is what a server took with a number of sessions open; 0 is unknown.
+type Point struct {
+	Sessions    int     `json:"sessions"`
+	RSS         int64   `json:"rss_bytes"`
+	Sockets     int64   `json:"socket_bytes"` // the kernel's memory for sockets
+	Descriptors int     `json:"descriptors"`
+	CPU         float64 `json:"cpu_percent"`    // of one core
+	Messages    float64 `json:"messages_per_s"` // in and out
+}
 
 // Plan is how many sessions fit.
 type Plan struct {
-	RSS     Line   `json:"rss"`
-	Sockets Line   `json:"sockets"`
-	Fits    []Fits `json:"fits"`
-	// First is the limit that comes first, the one with the fewest sessions.
+	Points      []Point `json:"points"`
+	RSS         Line    `json:"rss"`
+	Sockets     Line    `json:"sockets"`
+	Descriptors Line    `json:"descriptors"`
+	CPU         *CPU    `json:"cpu,omitempty"` // nil: the points do not tell
+	Fits        []Fits  `json:"fits"`
+	// Limits are this machine's, the one with the fewest sessions first.
+	Limits []Limit `json:"limits"`
+	// First is the limit that the server meets first; nil: none is known.
 	First *Limit `json:"first_limit,omitempty"`
+	// Backlog is how many connects may wait to be accepted: it bounds not the
+	// sessions, but how many come back at once. 0: unknown.
+	Backlog int `json:"accept_backlog,omitempty"`
 }
 
 // Fits is how many sessions an amount of memory holds.
@@ -27,51 +46,50 @@ type Limit struct {
 	Name     string `json:"name"`
 	Sessions int    `json:"sessions"`
 	Setting  string `json:"setting"`
+	// Elsewhere: it does not bind the server, but who connects to it.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
-// NewPlan fits the points and finds the limit that comes first.
-func NewPlan(points []Point, limits []Limit) (*Plan, error) {
-	var x, rss, sockets []float64
+// NewPlan fits the points and finds the limit of the machine that comes first. The
+// load per session is taken to be that of the last point.
+func NewPlan(points []Point, machine Machine) (*Plan, error) {
+	var x, rss, sockets, descriptors []float64
 	for _, p := range points {
 		x, rss, sockets = append(x, float64(p.Sessions)), append(rss, float64(p.RSS)), append(sockets, float64(p.Sockets))
+		descriptors = append(descriptors, float64(p.Descriptors))
 	}
-	plan := &Plan{}
-	var err error
-	if plan.RSS, err = Fit(x, rss); err != nil {
-		return nil, err
-	}
-	if plan.Sockets, err = Fit(x, sockets); err != nil {
-		return nil, err
+	plan := &Plan{Points: points, CPU: FitCPU(points), Backlog: int(machine.sysctl(backlog, 0))}
+	for _, fit := range []struct {
+		to *Line
+		y  []float64
+	}{{&plan.RSS, rss}, {&plan.Sockets, sockets}, {&plan.Descriptors, descriptors}} {
+		var err error
+		if *fit.to, err = Fit(x, fit.y); err != nil {
+			return nil, err
+		}
 	}
 	if plan.RSS.Slope <= 0 {
 		return nil, fmt.Errorf("memory does not grow with sessions (%.1f bytes each): measure with more of them", plan.RSS.Slope)
 	}
-	both := Line{Base: plan.RSS.Base + max(0, plan.Sockets.Base), Slope: plan.RSS.Slope + max(0, plan.Sockets.Slope)}
 	for _, gib := range []int{1, 4, 16, 64} {
 		room := float64(gib) * (1 << 30)
-		plan.Fits = append(plan.Fits, Fits{gib, within(plan.RSS, room), within(both, room)})
+		plan.Fits = append(plan.Fits, Fits{gib, within(plan.RSS, room), within(plan.memory(), room)})
 	}
-	for i := range limits {
-		if plan.First == nil || limits[i].Sessions < plan.First.Sessions {
-			plan.First = &limits[i]
+	plan.Limits = machine.limits(plan)
+	slices.SortStableFunc(plan.Limits, func(a, b Limit) int { return cmp.Compare(a.Sessions, b.Sessions) })
+	for i := range plan.Limits {
+		if !plan.Limits[i].Elsewhere {
+			plan.First = &plan.Limits[i]
+			break
 		}
 	}
 	return plan, nil
 }
 
-func within(l Line, room float64) int { return int(max(0, math.Floor((room-l.Base)/l.Slope))) }
-
-// Text writes the plan for people. The error is w's.
-func (p *Plan) Text(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "memory: %.0f bytes + %.0f per session (within %.1f %%), kernel sockets %.0f per session\n",
-		p.RSS.Base, p.RSS.Slope, 100*p.RSS.Error, p.Sockets.Slope)
-	for _, f := range p.Fits {
-		if err == nil {
-			_, err = fmt.Fprintf(w, "%d GiB: %d sessions, %d with the kernel's share\n", f.GiB, f.Process, f.Together)
-		}
-	}
-	if err == nil && p.First != nil {
-		_, err = fmt.Fprintf(w, "first limit: %s at %d sessions; moved by %s\n", p.First.Name, p.First.Sessions, p.First.Setting)
-	}
-	return err
+// memory is the process's and the kernel's.
+func (p *Plan) memory() Line {
+	return Line{Base: p.RSS.Base + max(0, p.Sockets.Base), Slope: p.RSS.Slope + max(0, p.Sockets.Slope)}
 }
+
+// within is how many sessions fit; the slope is above 0.
+func within(l Line, room float64) int { return int(min(max(0, l.until(room)), math.MaxInt32)) }

@@ -139,3 +139,15 @@ func TestMachineIsDescribed(t *testing.T) {
 		t.Error("negative memory")
 	}
 }
+
+func TestSysctl(t *testing.T) {
+	needsProc(t)
+	if got := probe.Sysctl("net.ipv4.ip_local_port_range"); len(got) != 2 || got[0] < 1 || got[1] < got[0] {
+		t.Errorf("ports %v", got)
+	}
+	for _, name := range []string{"net.nothing", "kernel.ostype"} {
+		if got := probe.Sysctl(name); got != nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -91,3 +91,17 @@ func OpenFiles(pid int) uint64 {
 	}
 	return limits.OpenFiles
 }
+
+// Sysctl is a setting of the kernel, such as "fs.file-max"; nil if it has none of
+// this name, or one that is not made of numbers.
+func Sysctl(name string) []int {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return nil
+	}
+	values, err := fs.SysctlInts(name)
+	if err != nil {
+		return nil
+	}
+	return values
+}
