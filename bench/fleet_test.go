@@ -88,11 +88,7 @@ type summary struct {
 // loadtest runs the load tool, which shows its progress and text on our stderr.
 func loadtest(t *testing.T, args ...string) (s summary) {
 	t.Helper()
-	dir := t.TempDir()
-	tool, result := filepath.Join(dir, "loadtest"), filepath.Join(dir, "summary.json")
-	if out, err := exec.Command("go", "build", "-tags", "urfave_cli_no_template", "-o", tool, "../cmd/loadtest").CombinedOutput(); err != nil {
-		t.Fatalf("building loadtest: %v\n%s", err, out)
-	}
+	tool, result := buildTool(t), filepath.Join(t.TempDir(), "summary.json")
 	cmd := exec.Command(tool, append(args, "--json", result)...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if !testing.Verbose() {

@@ -11,7 +11,7 @@ import (
 type Point struct {
 	Sessions    int     `json:"sessions"`
 	RSS         int64   `json:"rss_bytes"`
-	Sockets     int64   `json:"socket_bytes"` // the kernel's memory for sockets
+	Sockets     int64   `json:"socket_bytes"` // the kernel's buffers for sockets
 	Descriptors int     `json:"descriptors"`
 	CPU         float64 `json:"cpu_percent"`    // of one core
 	Messages    float64 `json:"messages_per_s"` // in and out
@@ -38,7 +38,7 @@ type Plan struct {
 type Fits struct {
 	GiB      int `json:"gib"`
 	Process  int `json:"sessions_by_rss"`             // if only the process counted
-	Together int `json:"sessions_by_rss_and_sockets"` // with the kernel's share
+	Together int `json:"sessions_by_rss_and_sockets"` // with the kernel's buffers; its structures come on top
 }
 
 // Limit is a bound on the number of sessions and the setting that moves it.

@@ -14,7 +14,7 @@ func (p *Plan) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "memory\t%s and %.0f bytes per session, %.1f %% off at most\n", mib(p.RSS.Base), p.RSS.Slope, 100*p.RSS.Error)
 	if p.Sockets.Slope > 0 {
-		fmt.Fprintf(t, "sockets\t%.0f bytes of the kernel's per session, both ends if the tool runs here too\n", p.Sockets.Slope)
+		fmt.Fprintf(t, "buffers\t%.0f bytes of the kernel's per session, both ends if the tool runs here too; its structures, some KiB per socket, come on top\n", p.Sockets.Slope)
 	}
 	if p.Descriptors.Slope > 0 {
 		fmt.Fprintf(t, "descriptors\t%.0f and %.2f per session\n", p.Descriptors.Base, p.Descriptors.Slope)
@@ -36,7 +36,7 @@ func (p *Plan) Text(w io.Writer) error {
 
 func (p *Plan) tables(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nmemory\tsessions\twith the kernel's share\t\n")
+	fmt.Fprint(t, "\nmemory\tsessions\twith socket buffers\t\n")
 	for _, f := range p.Fits {
 		fmt.Fprintf(t, "%d GiB\t%s\t%s\t\n", f.GiB, thousands(f.Process), thousands(f.Together))
 	}

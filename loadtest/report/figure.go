@@ -145,7 +145,7 @@ func (v *Server) figures() []figure {
 		add(float64(v.FDs), whole, "descriptors at most")
 	}
 	if v.SocketPerSession > 0 {
-		add(v.SocketPerSession, size, "socket memory per session")
+		add(v.SocketPerSession, size, "socket buffers per session")
 	}
 	return all
 }

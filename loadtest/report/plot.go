@@ -208,15 +208,15 @@ func (t *timeline) processes(title string, all []moment) plot {
 	return p
 }
 
-// server is processes with the kernel's memory for sockets, which is the whole
+// server is processes with the kernel's buffers for sockets, which is the whole
 // machine's.
 func (t *timeline) server() plot {
 	p := t.processes("server: memory and CPU", t.run.serverMoments())
-	if _, peak := t.run.socketMemory(); peak == 0 {
+	machine := slices.DeleteFunc(slices.Clone(t.run.Servers), func(s record.Server) bool { return s.Target != record.WholeMachine })
+	if !slices.ContainsFunc(machine, func(s record.Server) bool { return s.SocketMemory > 0 }) {
 		return p
 	}
-	machine := slices.DeleteFunc(slices.Clone(t.run.Servers), func(s record.Server) bool { return s.Target != record.WholeMachine })
-	sockets := line{Name: "sockets"}
+	sockets := line{Name: "socket buffers"}
 	for _, now := range last(t, machine, func(s *record.Server) time.Duration { return s.At }) {
 		var mib any
 		if now != nil {

@@ -18,8 +18,9 @@ type Server struct {
 	CPUPerThousand float64 `json:"cpu_ms_per_1000_messages,omitempty"`
 	Goroutines     int     `json:"goroutines_peak,omitempty"`
 	FDs            int     `json:"fds_peak,omitempty"`
-	// SocketPerSession is the kernel's memory for TCP of the whole network
-	// namespace: both ends, if the tool runs on the same machine.
+	// SocketPerSession is the kernel's buffers for TCP while held, of the whole network
+	// namespace: both ends, if the tool runs on the same machine. The kernel's
+	// structures, some KiB for each socket, are not among them.
 	SocketPerSession float64 `json:"socket_bytes_per_session,omitempty"`
 }
 
@@ -100,8 +101,8 @@ func (r *Run) serverMoments() []moment {
 func (r *Run) server(open int) *Server {
 	all := r.serverMoments()
 	s := &Server{}
-	if low, high := r.socketMemory(); open > 0 {
-		s.SocketPerSession = float64(high-low) / float64(open)
+	if first, held := r.socketMemory(); open > 0 {
+		s.SocketPerSession = max(0, float64(held-first)/float64(open))
 	}
 	if len(all) == 0 {
 		if s.SocketPerSession == 0 {
@@ -148,10 +149,11 @@ func (r *Run) heldOf(all []moment) (begin, end moment) {
 	return begin, end
 }
 
-// socketMemory is the kernel's at the first look and at its peak; 0, 0 if it was
-// never readable.
-func (r *Run) socketMemory() (first, peak int64) {
-	begun := false
+// socketMemory is the kernel's at the first look and, on average, in the hold: its
+// peak is of the handshakes. 0, 0 if it was never readable.
+func (r *Run) socketMemory() (first, held int64) {
+	from, to := r.held()
+	begun, looks := false, int64(0)
 	for _, s := range r.Servers {
 		if s.Target != record.WholeMachine {
 			continue
@@ -159,9 +161,12 @@ func (r *Run) socketMemory() (first, peak int64) {
 		if !begun {
 			first, begun = s.SocketMemory, true
 		}
-		peak = max(peak, s.SocketMemory)
+		if s.At >= time.Duration(from)*time.Second && s.At <= time.Duration(to)*time.Second {
+			held += s.SocketMemory
+			looks++
+		}
 	}
-	return first, peak
+	return first, held / max(1, looks)
 }
 
 func (r *Run) toolMoments() []moment {
