@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	warmUp     = 200    // sessions that come and go before the first figure
+	warmUp     = 2_000  // sessions that come and go before the first figure
 	lightTimes = 3      // messages that each session echoes and receives before memory is read
 	ahead      = 4      // back-to-back broadcasts on their way at a time
 	pacedRate  = 10_000 // deliveries a second
