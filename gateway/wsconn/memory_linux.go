@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,8 @@ func (m *memory) adopt(e *PipeEnd) (fd int32) {
 		ends = append(ends, memoryEnd{})
 		m.ends.Store(&ends)
 	}
-	ends[fd] = memoryEnd{PipeEnd: e}
+	// Its last owner may have left it among those that are due.
+	ends[fd] = memoryEnd{PipeEnd: e, due: ends[fd].due}
 	return fd
 }
 
@@ -99,28 +101,28 @@ func (m *memory) wait(limit time.Duration) []unix.EpollEvent {
 	return m.ready()
 }
 
-// ready looks at the ends that are due. What is ready stays due, until a later
-// look finds that it is not any more.
+// ready looks at the ends that are due. What is ready stays due, behind those that
+// were not looked at, until a later look finds that it is not any more.
 func (m *memory) ready() []unix.EpollEvent {
 	m.mu.Lock()
 	m.looking, m.due = m.due, m.looking[:0]
 	n := 0
 	for i, fd := range m.looking {
 		if n == len(m.events) {
-			m.due = append(m.due, m.looking[i:]...)
+			m.due = slices.Insert(m.due, 0, m.looking[i:]...)
 			break
 		}
 		end := &(*m.ends.Load())[fd]
 		end.due = false
-		if end.PipeEnd == nil {
+		e, event := end.PipeEnd, end.event
+		if e == nil {
 			continue
 		}
-		event := end.event
 		m.mu.Unlock() // an end's own lock comes before
-		event.Events &= end.readiness()
+		event.Events &= e.readiness()
 		m.mu.Lock()
 		end = &(*m.ends.Load())[fd]
-		if event.Events == 0 {
+		if event.Events == 0 || end.PipeEnd != e { // a handshake that failed is closed elsewhere
 			continue
 		}
 		if !end.due {

@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -36,8 +37,8 @@ func newSockets() (poller, error) {
 	s := &sockets{epoll: epoll, eventFD: -1}
 	s.collect = s.fill
 	if err := s.openPoll(); err != nil {
-		_ = unix.Close(epoll)
-		return nil, err
+		s.release()
+		return nil, fmt.Errorf("polling the epoll set: %w", err)
 	}
 	if s.eventFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
 		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, s.eventFD, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot})
@@ -53,15 +54,14 @@ func newSockets() (poller, error) {
 // epoll_wait costs more: the runtime takes its processor away after some
 // microseconds and wakes another thread to use it, at every pause between messages.
 func (s *sockets) openPoll() error {
-	if err := unix.SetNonblock(s.epoll, true); err != nil {
-		return os.NewSyscallError("fcntl", err)
+	err := unix.SetNonblock(s.epoll, true)
+	s.file = os.NewFile(uintptr(s.epoll), "epoll") // which closes it from now on
+	if err == nil {
+		err = s.file.SetReadDeadline(time.Time{}) // is it pollable?
 	}
-	file := os.NewFile(uintptr(s.epoll), "epoll")
-	if err := file.SetReadDeadline(time.Time{}); err != nil {
-		return err // not pollable
+	if err == nil {
+		s.poll, err = s.file.SyscallConn()
 	}
-	poll, err := file.SyscallConn()
-	s.file, s.poll = file, poll
 	return err
 }
 
