@@ -3,6 +3,7 @@ package wsconn
 import (
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,7 +44,10 @@ func listenConfig(userTimeout time.Duration) net.ListenConfig {
 	}
 	return net.ListenConfig{
 		KeepAlive: -1, // or package net sets its own on each connection
-		Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		Control: func(network, _ string, raw syscall.RawConn) (err error) {
+			if !strings.HasPrefix(network, "tcp") {
+				return nil // a Unix socket has none of them
+			}
 			ctlErr := raw.Control(func(fd uintptr) {
 				for _, o := range options {
 					if err == nil {

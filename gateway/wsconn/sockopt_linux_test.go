@@ -48,6 +48,16 @@ func TestListenConfig(t *testing.T) {
 	checkOptions(t, conn)
 }
 
+// TestListenConfigOfUnix: clients may come through a proxy on this machine.
+func TestListenConfigOfUnix(t *testing.T) {
+	cfg := wsconn.ListenConfig(time.Second)
+	l, err := cfg.Listen(t.Context(), "unix", t.TempDir()+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+}
+
 func checkOptions(t *testing.T, conn net.Conn) {
 	t.Helper()
 	f := func(name string, level, option, want int) {
