@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,4 +157,36 @@ func TestRefusedPartialsGiveTheirBudgetBack(t *testing.T) {
 		modest.send(frame[1500:])
 		modest.expect(fin|opText, repeat(3000))
 	})
+}
+
+// TestInflatingLeavesTurnsToOthers: what is a kilobyte on the wire may be a
+// megabyte to inflate, while which nobody else on the loop has a turn.
+func TestInflatingLeavesTurnsToOthers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one loop
+	const messages = 500
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var inflated atomic.Int64
+	turn := make(chan int64, 1) // the other's: what is inflated by then
+	srv := newServer(t, newLoop(t)(compressing()), links[0], func(s *session) {
+		s.react = func(e event) {
+			switch {
+			case e.kind != "message":
+			case e.payload == "me too":
+				turn <- inflated.Load()
+			case inflated.Add(1) == 1:
+				close(begun)
+				<-goOn
+			}
+		}
+	})
+	greedy, _ := srv.connectWith(deflatingRequest)
+	other, o := srv.connect()
+	greedy.send(slices.Repeat(clientFrame(fin|rsv1|opBinary, deflate(repeat(testConfig.MaxMessage))), messages))
+	<-begun
+	other.send(clientFrame(fin|opText, "me too"))
+	close(goOn)
+	o.expect("message")
+	if before := <-turn; before > messages/5 {
+		t.Errorf("another session waited for %d messages", before)
+	}
 }

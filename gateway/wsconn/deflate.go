@@ -23,6 +23,9 @@ const (
 	// bytes more, for several times the processor time and memory.
 	deflateLevel = 1
 	rsv1         = 0x40
+	// deflateTurn is loopBuffer for a session with compression: it may inflate to a
+	// thousand times as much.
+	deflateTurn = 4 << 10
 )
 
 // negotiated decides about the offers of r (RFC 7692 section 5), in words that gws

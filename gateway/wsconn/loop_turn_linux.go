@@ -185,7 +185,11 @@ func (l *loop) interest(c *loopConn, events uint32) error {
 
 // receive takes what has come on c, at most loopBuffer of it.
 func (l *loop) receive(c *loopConn) {
-	n, errno := l.read(c.fd, l.input)
+	input := l.input
+	if c.guard.deflate {
+		input = input[:deflateTurn]
+	}
+	n, errno := l.read(c.fd, input)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 	case errno != 0:
