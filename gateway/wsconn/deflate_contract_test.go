@@ -3,6 +3,7 @@ package wsconn_test
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -106,6 +107,24 @@ func contractCompression(t *testing.T, l link, newTransport func(wsconn.Config) 
 	}
 	go func() { _, _ = c.Write(clientFrame(fin|rsv1|opBinary, deflate(string(noise)))) }()
 	c.expect(fin|opBinary, string(noise))
+	go func() { _, _ = c.Write(clientFrame(fin|rsv1|opBinary, store(string(noise), 127))) }()
+	c.expect(fin|opBinary, string(noise))
+
+	// RFC 7692 section 7.2.3.4: a last block, and the byte that has to follow it.
+	c.send(clientFrame(fin|rsv1|opText, "\xf3\x48\xcd\xc9\xc9\x07\x00\x00"))
+	c.expect(fin|opText, "Hello")
+}
+
+// store is what zlib makes of noise, in blocks of n bytes: 2047 at the memory level
+// that the websockets of Python have, 127 at the least.
+func store(noise string, n int) string {
+	var out []byte
+	for part := range slices.Chunk([]byte(noise), n) {
+		out = binary.LittleEndian.AppendUint16(append(out, 0), uint16(len(part)))
+		out = binary.LittleEndian.AppendUint16(out, ^uint16(len(part)))
+		out = append(out, part...)
+	}
+	return string(append(out, 0)) // an empty block less its last four bytes
 }
 
 // Input that ends the session, with the violation it is.
@@ -124,6 +143,7 @@ func contractCompressionRefused(t *testing.T, l link, newTransport func(wsconn.C
 		{"RSV2 beside RSV1", deflatingRequest, clientFrame(fin|rsv1|rsv2|opText, deflate("x")), wsconn.Protocol},
 		{"a bomb", deflatingRequest, clientFrame(fin|rsv1|opText, bomb()), wsconn.TooBig},
 		{"one byte too much", deflatingRequest, clientFrame(fin|rsv1|opText, deflate(repeat(testConfig.MaxMessage+1))), wsconn.TooBig},
+		{"one byte too much, not compressed", deflatingRequest, clientFrame(fin|opText, repeat(testConfig.MaxMessage+1)), wsconn.TooBig},
 		{"no deflate data", deflatingRequest, clientFrame(fin|rsv1|opText, "\xff\xff\xff"), wsconn.Protocol},
 		{"text that is not UTF-8", deflatingRequest, clientFrame(fin|rsv1|opText, deflate("\xff")), wsconn.InvalidUTF8},
 	} {

@@ -59,12 +59,13 @@ func newUpgrader(cfg *Config) *gws.Upgrader {
 }
 
 // maxIncoming is the longest message as it comes in: what does not deflate gets
-// longer by it, five bytes in 64 KiB, and is still one of MaxMessage.
+// longer by it, five bytes per block, and is still one of MaxMessage. Zlib's blocks
+// are of 127 bytes where it is given the least memory, mostly of 2 KiB or more.
 func (cfg *Config) maxIncoming() int {
 	if !cfg.Compression {
 		return cfg.MaxMessage
 	}
-	return cfg.MaxMessage + cfg.MaxMessage>>10 + 64
+	return cfg.MaxMessage + cfg.MaxMessage>>4 + 64
 }
 
 // Upgrade takes the connection of r over from net/http and answers r with 101
