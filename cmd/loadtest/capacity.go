@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -289,14 +287,8 @@ func (c *climb) conclude(search *capacity.Search, s streams) error {
 		}
 		r.Check = c.check()
 	}
-	if c.json != "" {
-		if err := toFile("json", c.json, s.out, func(w io.Writer) error {
-			enc := json.NewEncoder(w)
-			enc.SetIndent("", "  ")
-			return enc.Encode(r)
-		}); err != nil {
-			return err
-		}
+	if err := toJSON(c.json, s.out, r); err != nil {
+		return err
 	}
 	if c.json != "-" {
 		if err := c.text(r, s); err != nil {

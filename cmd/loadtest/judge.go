@@ -61,14 +61,8 @@ func (j *judge) report(from io.Reader, s streams) error {
 }
 
 func (j *judge) write(run *report.Run, summary report.Summary, s streams) error {
-	if j.json != "" {
-		if err := toFile("json", j.json, s.out, func(w io.Writer) error {
-			enc := json.NewEncoder(w)
-			enc.SetIndent("", "  ")
-			return enc.Encode(summary)
-		}); err != nil {
-			return err
-		}
+	if err := toJSON(j.json, s.out, summary); err != nil {
+		return err
 	}
 	if j.html != "" {
 		if err := toFile("html", j.html, s.out, func(w io.Writer) error { return report.HTML(w, run) }); err != nil {
@@ -79,6 +73,18 @@ func (j *judge) write(run *report.Run, summary report.Summary, s streams) error 
 		return nil
 	}
 	return report.Text(s.out, summary)
+}
+
+// toJSON writes value to the file of --json, if there is one.
+func toJSON(name string, stdout io.Writer, value any) error {
+	if name == "" {
+		return nil
+	}
+	return toFile("json", name, stdout, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(value)
+	})
 }
 
 // toFile has write fill the named file; - is stdout.
