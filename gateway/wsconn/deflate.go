@@ -1,11 +1,14 @@
 package wsconn
 
 import (
+	"math"
+	"net"
 	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/lxzan/gws"
 )
@@ -139,19 +142,58 @@ func perMessageDeflate(threshold int) gws.PermessageDeflate {
 	}
 }
 
-// deflaters make compressed frames, as encoders make plain ones.
+// deflater is a gws.Conn that writes compressed frames into memory. Used by one
+// goroutine at a time.
+type deflater struct {
+	socket *gws.Conn
+	sink   sink
+}
+
 var deflaters = sync.Pool{New: func() any {
-	e := new(encoder)
-	e.socket = ownSocket(deflateUpgrader(), &e.sink, nil)
-	return e
+	d := new(deflater)
+	d.socket = ownSocket(deflateUpgrader(), &d.sink, nil)
+	return d
 }}
 
 var deflateUpgrader = sync.OnceValue(func() *gws.Upgrader {
-	option := encoderOption()
-	option.CheckUtf8Enabled = false // it was checked when the plain frame was made
-	option.PermessageDeflate = perMessageDeflate(1)
-	return gws.NewUpgrader(gws.BuiltinEventHandler{}, option)
+	return gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
+		WriteMaxPayloadSize: math.MaxInt, // the gateway bounds messages
+		NewSession:          noSession,
+		Logger:              silent{},
+		PermessageDeflate:   perMessageDeflate(1),
+	})
 })
+
+// deflate returns payload as a compressed frame; whether it is UTF-8 was checked
+// when the plain frame was made.
+func deflate(op Opcode, payload []byte) (*Frame, error) {
+	d := deflaters.Get().(*deflater)
+	if err := d.socket.WriteMessage(gws.Opcode(op), payload); err != nil {
+		return nil, err // d is not put back: gws has closed it
+	}
+	f := &Frame{wire: d.sink.last, op: op}
+	d.sink.last = nil
+	deflaters.Put(d)
+	return f, nil
+}
+
+// sink is a net.Conn that keeps the last thing written; gws writes a frame at once.
+type sink struct {
+	last []byte
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.last = append([]byte(nil), p...)
+	return len(p), nil
+}
+
+func (s *sink) Read([]byte) (int, error)         { return 0, net.ErrClosed }
+func (s *sink) Close() error                     { return nil }
+func (s *sink) LocalAddr() net.Addr              { return nil }
+func (s *sink) RemoteAddr() net.Addr             { return nil }
+func (s *sink) SetDeadline(time.Time) error      { return nil }
+func (s *sink) SetReadDeadline(time.Time) error  { return nil }
+func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
 // compressed returns f for a session that has negotiated compression: deflated, if
 // its payload is of at least threshold bytes and that makes it shorter. It is done
@@ -172,7 +214,7 @@ func (f *Frame) compressed(threshold int) *Frame {
 	short := f.deflated.Load()
 	if short == nil {
 		var err error
-		short, err = encodeWith(&deflaters, f.op, payload)
+		short, err = deflate(f.op, payload)
 		if err != nil || len(short.wire) >= len(f.wire) {
 			short = f
 		}

@@ -1,8 +1,12 @@
 package wsconn
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"net"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -141,3 +145,30 @@ func (inert) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline implements net.Conn.
 func (inert) SetWriteDeadline(time.Time) error { return nil }
+
+// ownSocket is a gws.Conn with nobody at the other end of its handshake, which
+// negotiates compression if u does.
+func ownSocket(u *gws.Upgrader, conn net.Conn, br *bufio.Reader) *gws.Conn {
+	if br == nil { // nothing is read from it
+		br = bufio.NewReaderSize(nil, 16)
+	}
+	socket, err := u.UpgradeFromConn(conn, br, &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Connection":               {"Upgrade"},
+		"Upgrade":                  {"websocket"},
+		"Sec-Websocket-Version":    {"13"},
+		"Sec-Websocket-Key":        {"AAAAAAAAAAAAAAAAAAAAAA=="},
+		"Sec-Websocket-Extensions": {deflateAnswer},
+	}})
+	if err != nil {
+		panic(fmt.Sprintf("wsconn: gws refused our own handshake: %v", err))
+	}
+	return socket
+}
+
+// noSession spares the map that gws makes per connection.
+func noSession() gws.SessionStorage { return nil }
+
+// silent is gws's logger: what goes wrong is reported to Handlers, not logged here.
+type silent struct{}
+
+func (silent) Error(...any) {}

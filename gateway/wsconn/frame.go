@@ -1,20 +1,12 @@
 package wsconn
 
 import (
-	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"math"
-	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unicode/utf8"
-
-	"github.com/lxzan/gws"
 )
 
 const (
@@ -61,10 +53,7 @@ func closeFrame(code uint16, reason string) *Frame {
 		payload = binary.BigEndian.AppendUint16(payload, code)
 		payload = append(payload, cutReason(reason)...)
 	}
-	f, err := encode(opClose, payload)
-	if err != nil {
-		panic(fmt.Sprintf("wsconn: gws refused a close frame: %v", err)) // it has nothing to refuse
-	}
+	f, _ := encode(opClose, payload) // only a text is judged
 	return f
 }
 
@@ -89,89 +78,21 @@ func (f *Frame) Opcode() Opcode { return f.op }
 // isData reports whether the frame counts in End.Unsent.
 func (f *Frame) isData() bool { return f.op == Text || f.op == Binary }
 
-// encoder is a gws.Conn that writes into memory. Used by one goroutine at a time.
-type encoder struct {
-	socket *gws.Conn
-	sink   sink
-}
-
-var encoders = sync.Pool{New: func() any { return newEncoder() }}
-
-var encoderUpgrader = gws.NewUpgrader(gws.BuiltinEventHandler{}, encoderOption())
-
-func encoderOption() *gws.ServerOption {
-	return &gws.ServerOption{
-		CheckUtf8Enabled:    true,
-		WriteMaxPayloadSize: math.MaxInt, // the gateway bounds messages
-		NewSession:          noSession,
-		Logger:              silent{},
+// encode builds the frame here and not in gws: as a server has no mask to apply, it
+// is a header and a copy, and gws makes three of them.
+func encode(op Opcode, payload []byte) (*Frame, error) {
+	if op == Text && !utf8.Valid(payload) {
+		return nil, ErrInvalidUTF8
 	}
-}
-
-func newEncoder() *encoder {
-	e := new(encoder)
-	e.socket = ownSocket(encoderUpgrader, &e.sink, nil)
-	return e
-}
-
-// ownSocket is a gws.Conn with nobody at the other end of its handshake, which
-// negotiates compression if u does.
-func ownSocket(u *gws.Upgrader, conn net.Conn, br *bufio.Reader) *gws.Conn {
-	if br == nil { // nothing is read from it
-		br = bufio.NewReaderSize(nil, 16)
+	const longest = 10 // bytes of header
+	wire := append(make([]byte, 0, longest+len(payload)), finBit|byte(op))
+	switch n := len(payload); {
+	case n <= maxControl:
+		wire = append(wire, byte(n))
+	case n < 1<<16:
+		wire = binary.BigEndian.AppendUint16(append(wire, 126), uint16(n))
+	default:
+		wire = binary.BigEndian.AppendUint64(append(wire, 127), uint64(n))
 	}
-	socket, err := u.UpgradeFromConn(conn, br, &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Connection":               {"Upgrade"},
-		"Upgrade":                  {"websocket"},
-		"Sec-Websocket-Version":    {"13"},
-		"Sec-Websocket-Key":        {"AAAAAAAAAAAAAAAAAAAAAA=="},
-		"Sec-Websocket-Extensions": {deflateAnswer},
-	}})
-	if err != nil {
-		panic(fmt.Sprintf("wsconn: gws refused our own handshake: %v", err))
-	}
-	return socket
+	return &Frame{wire: append(wire, payload...), op: op}, nil
 }
-
-func encode(op Opcode, payload []byte) (*Frame, error) { return encodeWith(&encoders, op, payload) }
-
-func encodeWith(pool *sync.Pool, op Opcode, payload []byte) (*Frame, error) {
-	e := pool.Get().(*encoder)
-	if err := e.socket.WriteMessage(gws.Opcode(op), payload); err != nil {
-		// The encoder is not put back: gws has closed it.
-		if errors.Is(err, gws.ErrTextEncoding) {
-			return nil, ErrInvalidUTF8
-		}
-		return nil, fmt.Errorf("wsconn: encoding a frame: %w", err)
-	}
-	f := &Frame{wire: e.sink.last, op: op}
-	e.sink.last = nil
-	pool.Put(e)
-	return f, nil
-}
-
-// sink is a net.Conn that keeps the last thing written; gws writes a frame at once.
-type sink struct {
-	last []byte
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	s.last = append([]byte(nil), p...)
-	return len(p), nil
-}
-
-func (s *sink) Read([]byte) (int, error)         { return 0, net.ErrClosed }
-func (s *sink) Close() error                     { return nil }
-func (s *sink) LocalAddr() net.Addr              { return nil }
-func (s *sink) RemoteAddr() net.Addr             { return nil }
-func (s *sink) SetDeadline(time.Time) error      { return nil }
-func (s *sink) SetReadDeadline(time.Time) error  { return nil }
-func (s *sink) SetWriteDeadline(time.Time) error { return nil }
-
-// noSession spares the map that gws makes per connection.
-func noSession() gws.SessionStorage { return nil }
-
-// silent is gws's logger: what goes wrong is reported to Handlers, not logged here.
-type silent struct{}
-
-func (silent) Error(...any) {}
