@@ -52,7 +52,7 @@ func figures(s Summary) []figure {
 		count(record.Dropped, "dropped")
 		count(record.Unanswered, "unanswered")
 	}
-	section = "made by the tool"
+	section = "on purpose"
 	for _, c := range []record.Count{record.Vanished, record.Paused, record.Left} {
 		if s.Counts[c] > 0 {
 			count(c, string(c))
