@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -326,4 +327,26 @@ func TestMemoryEndsGoWhileTheyAreLookedAt(t *testing.T) {
 		m.close(fd)
 		m.ready()
 	}
+}
+
+// TestLoopsAreTriedAgain: a moment without descriptors is not for ever.
+func TestLoopsAreTriedAgain(t *testing.T) {
+	l := newLoop(Config{MaxMessage: 1}).(*Loop)
+	open, opened := l.sockets.open, 0
+	l.sockets.open = func() (poller, error) {
+		if opened++; opened == 2 { // the first is made, and has to be given back
+			return nil, unix.EMFILE
+		}
+		return open()
+	}
+	if runtime.GOMAXPROCS(0) < 2 {
+		opened = 1
+	}
+	if got := l.sockets.next(l); got != nil {
+		t.Fatal("a loop without a poller")
+	}
+	if got := l.sockets.next(l); got == nil {
+		t.Error("no loop though a poller can be had")
+	}
+	l.Wait()
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -34,11 +33,12 @@ type Loop struct {
 
 // loops are those over one kind of poller.
 type loops struct {
-	open  func() (poller, error)
-	begin sync.Once
-	err   error   // of begin
-	all   []*loop // static after begin
-	turn  atomic.Uint32
+	open func() (poller, error)
+
+	mu    sync.Mutex
+	all   []*loop // nil until the first connection comes, and as long as none can be made
+	turn  int
+	ended bool // Wait was called
 }
 
 func newLoop(cfg Config) Transport {
@@ -61,6 +61,9 @@ func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) H
 		return t.serveSocket(conn, early, r, open)
 	case *PipeEnd:
 		l := t.memory.next(t)
+		if l == nil {
+			break
+		}
 		return t.serve(newLoopConn(l, l.poller.(*memory).adopt(conn), netip.AddrPort{}), conn, early, r, open)
 	}
 	return t.others.serve(conn, early, r, open)
@@ -94,37 +97,56 @@ func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, 
 	return nil
 }
 
-// next returns the loops in turn; it makes them when the first connection comes,
-// and returns nil if that fails.
+// next returns the loops in turn; nil if they cannot be made, for lack of descriptors
+// perhaps: the next connection tries again.
 func (ls *loops) next(t *Loop) *loop {
-	ls.begin.Do(func() {
-		for range runtime.GOMAXPROCS(0) {
-			l, err := newEventLoop(t, ls.open)
-			if err != nil {
-				ls.err = err
-				return
-			}
-			ls.all = append(ls.all, l)
-			t.turning.Go(l.run)
-		}
-	})
-	if ls.err != nil || len(ls.all) == 0 {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.all == nil && !ls.ended {
+		ls.all = ls.begin(t)
+	}
+	if len(ls.all) == 0 {
 		return nil
 	}
-	return ls.all[ls.turn.Add(1)%uint32(len(ls.all))]
+	ls.turn = (ls.turn + 1) % len(ls.all)
+	return ls.all[ls.turn]
+}
+
+// begin makes as many loops as there are processors, or none.
+func (ls *loops) begin(t *Loop) (all []*loop) {
+	for range runtime.GOMAXPROCS(0) {
+		l, err := newEventLoop(t, ls.open)
+		if err != nil {
+			for _, l := range all {
+				l.release()
+			}
+			return nil
+		}
+		all = append(all, l)
+	}
+	for _, l := range all {
+		t.turning.Go(l.run)
+	}
+	return all
+}
+
+// end has the loops stop; there will be no others.
+func (ls *loops) end() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.ended = true
+	for _, l := range ls.all {
+		l.stopping.Store(true)
+		l.wake()
+	}
 }
 
 // Wait is as for Goroutine.
 func (t *Loop) Wait() {
 	t.others.Wait()
 	t.conns.Wait()
-	for _, ls := range []*loops{&t.sockets, &t.memory} {
-		ls.begin.Do(func() {}) // no loops from now on
-		for _, l := range ls.all {
-			l.stopping.Store(true)
-			l.wake()
-		}
-	}
+	t.sockets.end()
+	t.memory.end()
 	t.turning.Wait()
 	for _, ls := range []*loops{&t.sockets, &t.memory} {
 		for _, l := range ls.all {

@@ -10,7 +10,7 @@ import (
 )
 
 // Pipe returns the two ends of a connection in memory. Unlike those of net.Pipe,
-// each holds up to buffer bytes that it has not read yet, so that a write need
+// each holds up to buffer bytes, at least one, that it has not read yet, so that a write need
 // not meet a read; and Loop serves an end without a goroutine, as it does a socket.
 func Pipe(buffer int) (*PipeEnd, *PipeEnd) {
 	p := &pipe{buffer: int32(buffer)}
