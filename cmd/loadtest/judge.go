@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -58,6 +59,23 @@ func (j *judge) report(from io.Reader, s streams) error {
 		return err
 	}
 	return j.objectives(summary)
+}
+
+// check says what of the reports could not be written for want of a folder, before
+// a run that would be for nothing.
+func (j *judge) check() error {
+	for flag, name := range map[string]string{"json": j.json, "html": j.html} {
+		if name == "" || name == "-" {
+			continue
+		}
+		if at, err := os.Stat(filepath.Dir(name)); err != nil || !at.IsDir() {
+			return usagef("%s: bad value %q: must be a file in a folder that exists, or -", flag, name)
+		}
+		if at, err := os.Stat(name); err == nil && at.IsDir() {
+			return usagef("%s: bad value %q: must be a file, and is a folder", flag, name)
+		}
+	}
+	return nil
 }
 
 func (j *judge) write(run *report.Run, summary report.Summary, s streams) error {

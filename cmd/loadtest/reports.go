@@ -25,6 +25,9 @@ func reportCommand(s streams) *cli.Command {
 			if cmd.Args().Len() != 1 {
 				return usagef("report: needs one file of raw records, and not %d", cmd.Args().Len())
 			}
+			if err := j.check(); err != nil {
+				return err
+			}
 			file, err := os.Open(cmd.Args().First())
 			if err != nil {
 				return usagef("report: %s", oneLine(err))

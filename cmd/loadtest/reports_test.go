@@ -62,6 +62,12 @@ func TestBadReportCommandLines(t *testing.T) {
 	f(exitUsage, "report: needs one file of raw records, and not 0", "report")
 	f(exitUsage, "report: open "+none, "report", none)
 	f(exitFailure, "record: ", "report", noRecord)
+	for _, flag := range []string{"json", "html"} { // before anything is run: nobody listens there
+		lost, folder := filepath.Join(none, "x"), "--"+flag+"="+dir
+		f(exitUsage, flag+`: bad value "`+lost+`": must be`, "run", "idle", "--url=ws://127.0.0.1:1/", "--"+flag+"="+lost)
+		f(exitUsage, flag+`: bad value "`+dir+`": must be a file, and is a folder`, "run", "idle", "--url=ws://127.0.0.1:1/", folder)
+		f(exitUsage, flag+`: bad value "`+lost+`": must be`, "report", noRecord, "--"+flag+"="+lost)
+	}
 	f(exitUsage, "fail-if: ", "report", noRecord, "--fail-if=p99(echo)")
 	f(exitUsage, "compare: needs two files, and not 1", "compare", none)
 	f(exitUsage, "compare: "+none+": ", "compare", none, none)

@@ -38,6 +38,9 @@ func runCommand(s streams) *cli.Command {
 func runScenario(ctx context.Context, o *options, s streams) error {
 	ctx, kill, release := withSignals(ctx)
 	defer release()
+	if err := o.judge.check(); err != nil {
+		return err
+	}
 	file, err := newRecordFile(o.out)
 	if err != nil {
 		return err
