@@ -30,7 +30,8 @@ type Run struct {
 	// Histograms are those of the whole run, in nanoseconds.
 	Histograms map[record.Measure]*hdrhistogram.Histogram
 
-	open map[int]map[int][2]int // worker, second: open and opening
+	open    map[int]map[int][2]int // worker, second: open and opening
+	sampled map[int]time.Duration  // worker: its latest sample
 }
 
 // Second is what all workers counted in one second of the run.
@@ -71,6 +72,7 @@ func Read(r io.Reader) (*Run, error) {
 	run := &Run{
 		Histograms: map[record.Measure]*hdrhistogram.Histogram{},
 		open:       map[int]map[int][2]int{},
+		sampled:    map[int]time.Duration{},
 	}
 	in := bufio.NewReaderSize(r, 1<<16)
 	for number := 1; ; number++ {
@@ -136,11 +138,19 @@ const longest = 30 * 24 * time.Hour
 
 func second(at time.Duration) int { return max(0, int((at-1)/time.Second)) }
 
+// secondOf is the second that a sample counts for: that of its middle, as it is
+// taken a little after the second that it counts has ended.
+func (r *Run) secondOf(s *record.Sample) int {
+	covers := min(max(0, s.At-r.sampled[s.Worker]), time.Second)
+	r.sampled[s.Worker] = s.At
+	return int((s.At - covers/2) / time.Second)
+}
+
 func (r *Run) sample(s *record.Sample) error {
 	if s.At < 0 || s.At > longest {
 		return fmt.Errorf("sample at %v: allowed are 0s to %v", s.At, longest)
 	}
-	n := second(s.At)
+	n := r.secondOf(s)
 	for len(r.Seconds) <= n {
 		r.Seconds = append(r.Seconds, Second{
 			Counts: map[record.Count]int64{}, Closes: map[int]int64{}, Errors: map[string]int64{},
@@ -219,5 +229,5 @@ func (r *Run) finish() {
 	}
 	slices.SortStableFunc(r.Marks, func(a, b record.Mark) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(r.Servers, func(a, b record.Server) int { return cmp.Compare(a.At, b.At) })
-	r.open = nil
+	r.open, r.sampled = nil, nil
 }

@@ -97,6 +97,36 @@ func readRun(t rapid.TB, text string) *Run {
 
 func read(t rapid.TB, text string) Summary { return Summarize(readRun(t, text)) }
 
+// TestLateSamples has the samples of a real run: each is taken a little after the
+// second that it counts, and the last one ends with the run.
+func TestLateSamples(t *testing.T) {
+	const s = time.Second
+	sample := func(at time.Duration, open int, counts map[record.Count]int64) record.Line {
+		return record.Line{Sample: &record.Sample{At: at, Open: open, Counts: counts}}
+	}
+	run := readRun(t, file(t, header(),
+		record.Line{Mark: &record.Mark{At: s * 6 / 10, Text: "holding"}},
+		sample(s+2*time.Millisecond, 200, map[record.Count]int64{record.Opened: 200, record.Sent: 70}),
+		sample(2*s+3*time.Millisecond, 200, map[record.Count]int64{record.Sent: 200}),
+		record.Line{Mark: &record.Mark{At: s * 26 / 10, Text: "leaving"}},
+		sample(s*27/10, 0, map[record.Count]int64{record.Sent: 130, record.Left: 200}),
+		record.Line{End: &record.End{At: s * 27 / 10}},
+	))
+	for n, want := range []int64{70, 200, 130} {
+		if got := run.Seconds[n].Counts[record.Sent]; got != want {
+			t.Errorf("second %d: %d sent, want %d", n, got, want)
+		}
+	}
+	if sum := Summarize(run); len(run.Seconds) != 3 || sum.PeakOpen != 200 || sum.ConnectRate != 200 || sum.SentRate != 200 {
+		t.Errorf("%d seconds, %d open, %v connects and %v sent per second", len(run.Seconds), sum.PeakOpen, sum.ConnectRate, sum.SentRate)
+	}
+
+	short := read(t, file(t, header(), sample(s+2*time.Millisecond, 200, nil), sample(s*16/10, 0, nil)))
+	if short.PeakOpen != 200 {
+		t.Errorf("%d open at most in a run under two seconds, want 200", short.PeakOpen)
+	}
+}
+
 func TestGolden(t *testing.T) {
 	s := read(t, file(t, story(t)...))
 	var text bytes.Buffer
