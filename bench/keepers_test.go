@@ -16,9 +16,9 @@ import (
 // would who wants it simple and fast; sessions are numbers. Arm, touch and cancel
 // may be called from any goroutine, for different sessions at a time.
 type keeper interface {
-	arm(i int)
+	arm(i int, left time.Duration) // of the timeout: all of it for a new session
 	touch(i int)
-	cancel(i int)
+	cancel(i int) bool // reports whether it was armed
 	stop()
 }
 
@@ -30,16 +30,18 @@ type keeping struct {
 	expired  func(i int)   // from any goroutine
 }
 
-// keepers are the wheel and what people use instead.
+// keepers are the wheel and what people use instead. Those that start a goroutine
+// per expiry come last: the runtime keeps dead goroutines, and collections that
+// follow look at them.
 var keepers = []struct {
 	name string
 	make func(testing.TB, keeping) keeper
 }{
 	{"wheel", newWheelKeeper},
 	{"map-scan", newScanKeeper},
-	{"time.Timer", newTimerKeeper},
 	{"heap", newHeapKeeper},
 	{"timingwheel", newEngineKeeper},
+	{"time.Timer", newTimerKeeper},
 }
 
 // wheelKeeper is package wheel as the gateway uses it.
@@ -51,7 +53,7 @@ type wheelKeeper struct {
 type wheelSession struct {
 	entry   wheel.Entry[wheelSession]
 	stamp   wheel.Stamp
-	timeout int64
+	timeout int64 // steps
 	number  int
 }
 
@@ -70,20 +72,21 @@ func newWheelKeeper(tb testing.TB, k keeping) keeper {
 	}
 	keeper := &wheelKeeper{Wheel: w, sessions: make([]wheelSession, k.sessions)}
 	for i := range keeper.sessions {
-		keeper.sessions[i].timeout, keeper.sessions[i].number = w.Steps(k.timeout), i
+		keeper.sessions[i].number = i
 	}
 	w.Start()
 	return keeper
 }
 
-func (k *wheelKeeper) arm(i int) {
+func (k *wheelKeeper) arm(i int, left time.Duration) {
 	s := &k.sessions[i]
+	s.timeout = k.Steps(left)
 	k.Touch(&s.stamp)
 	k.Add(&s.entry, s, uint32(i))
 }
-func (k *wheelKeeper) touch(i int)  { k.Touch(&k.sessions[i].stamp) }
-func (k *wheelKeeper) cancel(i int) { k.Cancel(&k.sessions[i].entry) }
-func (k *wheelKeeper) stop()        { k.Stop() }
+func (k *wheelKeeper) touch(i int)       { k.Touch(&k.sessions[i].stamp) }
+func (k *wheelKeeper) cancel(i int) bool { return k.Cancel(&k.sessions[i].entry) }
+func (k *wheelKeeper) stop()             { k.Stop() }
 
 // scanKeeper is the manager that wheelgate's first users had: a map of times of
 // last activity, all of which is looked at every sixtieth tick: every minute with
@@ -129,18 +132,20 @@ func (k *scanKeeper) scan() {
 	}
 }
 
-func (k *scanKeeper) arm(i int) { k.touch(i) }
-func (k *scanKeeper) touch(i int) {
-	now := time.Now()
+func (k *scanKeeper) arm(i int, left time.Duration) { k.set(i, time.Now().Add(left-k.timeout)) }
+func (k *scanKeeper) touch(i int)                   { k.set(i, time.Now()) }
+func (k *scanKeeper) set(i int, at time.Time) {
 	k.mu.Lock()
-	k.last[i] = now
+	k.last[i] = at
 	k.mu.Unlock()
 }
 
-func (k *scanKeeper) cancel(i int) {
+func (k *scanKeeper) cancel(i int) bool {
 	k.mu.Lock()
+	defer k.mu.Unlock()
+	before := len(k.last)
 	delete(k.last, i)
-	k.mu.Unlock()
+	return len(k.last) < before
 }
 func (k *scanKeeper) stop() { close(k.end); k.done.Wait() }
 
@@ -154,9 +159,16 @@ func newTimerKeeper(_ testing.TB, k keeping) keeper {
 	return &timerKeeper{k, make([]*time.Timer, k.sessions)}
 }
 
-func (k *timerKeeper) arm(i int)    { k.timers[i] = time.AfterFunc(k.timeout, func() { k.expired(i) }) }
-func (k *timerKeeper) touch(i int)  { k.timers[i].Reset(k.timeout) }
-func (k *timerKeeper) cancel(i int) { k.timers[i].Stop(); k.timers[i] = nil }
+func (k *timerKeeper) arm(i int, left time.Duration) {
+	k.timers[i] = time.AfterFunc(left, func() { k.expired(i) })
+}
+func (k *timerKeeper) touch(i int) { k.timers[i].Reset(k.timeout) }
+func (k *timerKeeper) cancel(i int) bool {
+	was := k.timers[i].Stop()
+	k.timers[i] = nil
+	return was
+}
+
 func (k *timerKeeper) stop() {
 	for _, t := range k.timers {
 		if t != nil {
@@ -179,12 +191,16 @@ func newEngineKeeper(_ testing.TB, k keeping) keeper {
 	return e
 }
 
-func (k *engineKeeper) arm(i int) {
-	k.timers[i] = k.engine.AfterFunc(k.timeout, func() { k.expired(i) })
+func (k *engineKeeper) arm(i int, left time.Duration) {
+	k.timers[i] = k.engine.AfterFunc(left, func() { k.expired(i) })
 }
-func (k *engineKeeper) touch(i int)  { k.timers[i].Stop(); k.arm(i) }
-func (k *engineKeeper) cancel(i int) { k.timers[i].Stop(); k.timers[i] = nil }
-func (k *engineKeeper) stop()        { k.engine.Stop() }
+func (k *engineKeeper) touch(i int) { k.timers[i].Stop(); k.arm(i, k.timeout) }
+func (k *engineKeeper) cancel(i int) bool {
+	was := k.timers[i].Stop()
+	k.timers[i] = nil
+	return was
+}
+func (k *engineKeeper) stop() { k.engine.Stop() }
 
 // heapKeeper has the sessions in a heap by deadline, under a lock, and one timer
 // for the first.
@@ -260,9 +276,9 @@ func (k *heapKeeper) run() {
 	}
 }
 
-func (k *heapKeeper) arm(i int) {
+func (k *heapKeeper) arm(i int, left time.Duration) {
 	k.mu.Lock()
-	k.items[i] = deadlineItem{at: time.Now().Add(k.timeout), number: i}
+	k.items[i] = deadlineItem{at: time.Now().Add(left), number: i}
 	heap.Push(&k.queue, &k.items[i])
 	first := k.items[i].place == 0
 	k.mu.Unlock()
@@ -281,10 +297,14 @@ func (k *heapKeeper) touch(i int) { // only ever later, so nobody has to be woke
 	k.mu.Unlock()
 }
 
-func (k *heapKeeper) cancel(i int) {
+func (k *heapKeeper) cancel(i int) bool {
 	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.items[i].place < 0 {
+		return false
+	}
 	heap.Remove(&k.queue, k.items[i].place)
-	k.mu.Unlock()
+	return true
 }
 func (k *heapKeeper) stop() { close(k.end); k.done.Wait() }
 
@@ -299,16 +319,19 @@ type deadlineKeeper struct {
 // newDeadlineKeeper takes conns over; sessions are as many.
 func newDeadlineKeeper(k keeping, conns []net.Conn) keeper { return &deadlineKeeper{k, conns} }
 
-func (k *deadlineKeeper) arm(i int) {
-	k.touch(i)
+func (k *deadlineKeeper) arm(i int, left time.Duration) {
+	_ = k.conns[i].SetReadDeadline(time.Now().Add(left))
 	go func() {
 		if _, err := k.conns[i].Read(make([]byte, 1)); err != nil {
 			k.expired(i)
 		}
 	}()
 }
-func (k *deadlineKeeper) touch(i int)  { _ = k.conns[i].SetReadDeadline(time.Now().Add(k.timeout)) }
-func (k *deadlineKeeper) cancel(i int) { _ = k.conns[i].SetReadDeadline(time.Time{}) }
+
+func (k *deadlineKeeper) touch(i int) { _ = k.conns[i].SetReadDeadline(time.Now().Add(k.timeout)) }
+
+func (k *deadlineKeeper) cancel(i int) bool { return k.conns[i].SetReadDeadline(time.Time{}) == nil }
+
 func (k *deadlineKeeper) stop() {
 	for _, c := range k.conns {
 		_ = c.Close()
