@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "draw the plots of docs/benchmarks.md an
 // million sessions, by keeper.
 var plots = []struct{ file, title, benchmark, unit string }{
 	{"keepers-touch.svg", "A message, of a random one of 1,000,000 sessions: ns", "KeeperTouch/random", "ns/op"},
-	{"keepers-stall.svg", "What a message waits at most while 1,000,000 sessions expire: ms", "KeeperStorm", "stall-ms"},
+	{"keepers-wait.svg", "What a message waits at most while 1,000,000 sessions expire: ms", "KeeperStorm", "wait-max-ms"},
 	{"keepers-goroutines.svg", "Goroutines while 1,000,000 sessions expire", "KeeperStorm", "goroutines"},
 	{"keepers-memory.svg", "Memory: bytes of heap per session", "KeeperCalls", "heap-B/session"},
 }
