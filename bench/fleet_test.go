@@ -24,7 +24,7 @@ var fleetSize = flag.Int("fleet", 0, "how many sessions TestFleet opens; 0 is a 
 // asks for: once to wait until all have expired, once to broadcast to all. The
 // gateways have default settings but the timeout and its tick.
 func TestFleet(t *testing.T) {
-	n, rate, hold, timeout, tick := *fleetSize, "4000", 40*time.Second, time.Minute, time.Second
+	n, rate, hold, timeout, tick := *fleetSize, "2500", 40*time.Second, time.Minute, time.Second
 	if n == 0 {
 		n, rate, hold, timeout, tick = 2000, "1000", 3*time.Second, 4*time.Second, 200*time.Millisecond
 	}
