@@ -52,7 +52,7 @@
 // # Rejected
 //
 // A timer of the engine, or of package time, for each session: re-arming on
-// every message costs hundreds of times a touch (BenchmarkTouch against
+// every message costs a hundred times a touch (BenchmarkTouch against
 // BenchmarkEngineRearm), and the engine starts a goroutine per firing. A heap:
 // O(log n) under one lock per message. A goroutine per slot: the storm of one
 // tick becomes a storm of goroutines. Scanning a map of last activities: its cost
