@@ -26,7 +26,7 @@ var fleetSize = flag.Int("fleet", 0, "how many sessions TestFleet opens; 0 is a 
 func TestFleet(t *testing.T) {
 	n, rate, hold, timeout, tick := *fleetSize, "2500", 40*time.Second, time.Minute, time.Second
 	if n == 0 {
-		n, rate, hold, timeout, tick = 2000, "1000", 3*time.Second, 4*time.Second, 200*time.Millisecond
+		n, rate, hold, timeout, tick = 2000, "1000", 3*time.Second, 8*time.Second, 400*time.Millisecond
 	}
 	gateways := max(2, (n+perGateway(t)-1)/perGateway(t))
 	var urls, broadcasts, metrics []string
