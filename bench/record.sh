@@ -12,7 +12,7 @@ mkdir -p "$results"
   echo "kernel: $(uname -sr)"
   echo "go: $(go env GOVERSION)"
   echo "commit: $commit"
-  echo "command: $*"
+  echo "command:$(printf ' %q' "$@")"
   echo
   "$@"
 } | tee "$results/$name.txt.new"
