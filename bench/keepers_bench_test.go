@@ -7,6 +7,8 @@ import (
 	"runtime/metrics"
 	"testing"
 	"time"
+
+	"github.com/wheelgate/wheelgate/wheel"
 )
 
 // keeperSizes are how many sessions the keepers are compared with.
@@ -133,8 +135,9 @@ func litter() (collectors, assist float64) {
 	return collectors - collectors0, assist - assist0
 }
 
-// BenchmarkKeeperTouch is what a message costs: of any session, and of one and the
-// same.
+// BenchmarkKeeperTouch is what a message costs: of any session, of one and the same,
+// and, for the wheel, of any session that has had none in this step. Only then the
+// wheel writes, so that is what it costs sessions that seldom speak.
 func BenchmarkKeeperTouch(b *testing.B) {
 	b.Run("random", func(b *testing.B) {
 		eachKeeper(b, idleKeeping(b), func(b *testing.B, kept keeper, n int) {
@@ -155,4 +158,29 @@ func BenchmarkKeeperTouch(b *testing.B) {
 			}
 		})
 	})
+	b.Run(fmt.Sprintf("first/wheel/sessions=%d", million), firstInStep)
+}
+
+func firstInStep(b *testing.B) {
+	k := idleKeeping(b)
+	k.sessions, k.tick = million, 2*wheel.MinTick
+	kept := newWheelKeeper(b, k).(*wheelKeeper)
+	defer kept.stop()
+	for i := range million {
+		kept.arm(i, timeout)
+	}
+	order := orderOf(million)
+	i := 0
+	for b.Loop() {
+		if i == 0 { // a step that none was touched in
+			b.StopTimer()
+			for step := kept.Now(); kept.Now() == step; time.Sleep(time.Millisecond) {
+			}
+			b.StartTimer()
+		}
+		kept.touch(int(order[i]))
+		if i++; i == million {
+			i = 0
+		}
+	}
 }
