@@ -475,6 +475,7 @@ func startMute(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var mu sync.Mutex
 	var all []net.Conn
 	var serving sync.WaitGroup
 	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -482,7 +483,9 @@ func startMute(t *testing.T) (url string) {
 		if err != nil {
 			return
 		}
+		mu.Lock()
 		all = append(all, conn)
+		mu.Unlock()
 		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 			accept(r.Header.Get("Sec-WebSocket-Key")))
 	})}
@@ -490,6 +493,8 @@ func startMute(t *testing.T) (url string) {
 	t.Cleanup(func() {
 		_ = h.Close()
 		serving.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		for _, c := range all {
 			_ = c.Close()
 		}
