@@ -119,8 +119,8 @@ func echoes(l *client.Loop, conns []*client.Conn, count int, interval time.Durat
 // process, against one wheelgate, and has 200 of them echo as fast as it goes, then
 // 10,000 messages a second by schedule. A connection must take less than 1 KiB of
 // resident memory. The CPU times of both are logged: a tool that needs more than the
-// server measures itself. By schedule it wakes twice for a message, to send when it
-// is due and to see the answer, and the server once.
+// server measures itself. By schedule both wake once for a message; who sends it also
+// pays for waking the other, and the server's answer wakes nobody.
 func TestClientAgainstProgram(t *testing.T) {
 	if testing.Short() {
 		t.Skip("opens 19,000 connections")

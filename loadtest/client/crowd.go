@@ -70,7 +70,8 @@ type Handler interface {
 	// Failed: the handshake did not succeed, or was ended by a method of c. No call
 	// for c follows.
 	Failed(c *Conn, err *Error)
-	// Message: a whole message, or a pong. at is when its last byte was read; payload
+	// Message: a whole message, or a pong. at is when its last byte arrived, by the
+	// kernel (ws:// on Linux), or else was read; payload
 	// is valid during the call. Pings are answered by the client itself.
 	Message(c *Conn, op Opcode, payload []byte, at time.Time)
 	// Closed: an open connection ended; once, and no call for c follows. code and

@@ -37,6 +37,7 @@ func (p *poller) dial(c *Conn, t *Target) error {
 // prepare sets a socket's options before it connects.
 func (l *Loop) prepare(fd int) error {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // only speed
+	stamp(fd)
 	if n := l.crowd.cfg.ReceiveBuffer; n > 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n); err != nil {
 			return os.NewSyscallError("setsockopt", err)

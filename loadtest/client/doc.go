@@ -13,6 +13,13 @@
 // makes every Handler call and every method still belongs to the loop. They cost
 // accordingly; Room and the figures of the benchmarks speak of ws:// on Linux.
 //
+// # Time
+//
+// Where messages are sent by a schedule, a loop reads when it sends and not in between:
+// it wakes once for a message instead of twice. When bytes arrived is the kernel's
+// word (SO_TIMESTAMPNS), so neither that nor a loop that is late makes an answer look
+// late; what is sent late does, since that counts from when it was due.
+//
 // # Goroutines
 //
 //	what                  starts         ends

@@ -11,6 +11,9 @@ import (
 // inputBuffer is what one connection may give in a turn, in bytes.
 const inputBuffer = 64 << 10
 
+// holdBack is how long what has arrived may stay unread at most.
+const holdBack = time.Millisecond
+
 // Loop runs the connections dialled on it, and functions, one after the other. Its
 // methods say where they may be called; all else belongs to its goroutine.
 type Loop struct {
@@ -91,13 +94,14 @@ func (l *Loop) run() {
 		l.runTimers(now)
 		l.handshakes.expire(now, (*Conn).handshakeTimeout)
 		l.closings.expire(now, (*Conn).closeTimeout)
-		if due, ok := l.rest(); ok {
-			l.poller.wait(due)
-			l.mu.Lock()
-			l.asleep = false
-			l.mu.Unlock()
-		} else {
-			l.poller.wait(now) // what is ready, but no waiting
+		if l.holdsBack(now) {
+			l.poller.look()
+			l.poller.serve()
+			l.rest(l.poller.nap)
+			continue
+		}
+		if !l.rest(l.poller.wait) {
+			l.poller.look()
 		}
 		l.poller.serve()
 	}
@@ -141,20 +145,40 @@ func (l *Loop) runTimers(now time.Time) {
 	l.mu.Unlock()
 }
 
-// rest reports whether there is nothing to do but to wait, and until when: zero for
-// as long as it takes.
-func (l *Loop) rest() (due time.Time, ok bool) {
-	due = earlier(l.handshakes.first(), l.closings.first())
+// rest has wait wait until the next thing is due, zero for as long as it takes, unless
+// there is something to do now: then it reports false.
+func (l *Loop) rest(wait func(due time.Time)) bool {
+	due := earlier(l.handshakes.first(), l.closings.first())
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if len(l.posted) > 0 || l.stopping {
-		return due, false
+		l.mu.Unlock()
+		return false
 	}
 	if n := len(l.timers); n > 0 {
 		due = earlier(due, l.timers[n-1].due)
 	}
 	l.asleep = true
-	return due, true
+	l.mu.Unlock()
+	wait(due)
+	l.mu.Lock()
+	l.asleep = false
+	l.mu.Unlock()
+	return true
+}
+
+// holdsBack reports whether what arrives may wait until the next timer. Where messages
+// are sent by a schedule, a loop would wake twice for each, to send it and to see the
+// answer, and the server once: so it looks for answers when it is to send anyway. When
+// they arrived is the kernel's to tell, see poller.read. Handshakes do not wait, as
+// their next step is the loop's, nor do links, whose goroutines need the processor.
+func (l *Loop) holdsBack(now time.Time) bool {
+	if len(l.links) > 0 || !l.handshakes.first().IsZero() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.timers)
+	return n > 0 && l.timers[n-1].due.Sub(now) < holdBack
 }
 
 // earlier of two times, of which zero is never.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,38 +18,62 @@ const loopEvents = 128
 
 // poller is a loop's epoll set with the connections in it, and their wire.
 type poller struct {
-	file    *os.File // the epoll set, for Go's poller to wait on
-	poll    syscall.RawConn
-	ready   func(epoll uintptr) bool // collect, kept to spare its closure
 	epoll   int
+	gate    *os.File // an epoll set of epoll alone, for Go's poller to wait on
+	gateFD  int      // the gate's; its Fd method would make it blocking
+	open    bool     // the gate tells of what is ready
+	poll    syscall.RawConn
+	ready   func(gate uintptr) bool // lookOrOpen, kept to spare its closure
 	eventFD int
 	one     [8]byte // what wake writes, an integer that is not 0
 	timerFD int
 	armed   time.Time // when timerFD fires; zero: not
 
-	events [loopEvents]unix.EpollEvent
-	count  int    // of events, not served yet
-	input  []byte // what a connection gave in this turn
-	conns  []*Conn
-	age    int32 // of the connection dialled last
+	events       [loopEvents]unix.EpollEvent
+	count        int       // of events, not served yet
+	looked       time.Time // for events, the last time
+	lookedBefore time.Time
+	inbound      inbound
+	conns        []*Conn
+	age          int32 // of the connection dialled last
 }
 
 func newPoller(*Loop) (*poller, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	p := &poller{epoll: -1, eventFD: -1, timerFD: -1, one: [8]byte{1}}
+	p.ready = p.lookOrOpen
+	p.inbound.init()
+	err := p.openSets()
+	if err == nil {
+		err = p.openWakers()
+	}
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	p := &poller{epoll: epoll, eventFD: -1, timerFD: -1, one: [8]byte{1}, input: make([]byte, inputBuffer)}
-	p.ready = p.collect
-	if err := p.openPoll(); err != nil {
-		_ = unix.Close(epoll)
-		return nil, err
-	}
-	if err := p.openWakers(); err != nil {
 		p.release()
 		return nil, err
 	}
 	return p, nil
+}
+
+// openSets has Go's own poller wait for the epoll set. A thread that blocks in
+// epoll_wait costs more: the runtime takes its processor away after some microseconds
+// and wakes another thread to use it, at every pause between messages. The gate is
+// open only while the loop waits: else Go's poller would wake a thread, in vain, for
+// whatever arrives.
+func (p *poller) openSets() (err error) {
+	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if p.gateFD, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	_ = unix.SetNonblock(p.gateFD, true) // asks the file to use Go's poller; a fault shows below
+	p.gate = os.NewFile(uintptr(p.gateFD), "epoll")
+	if err := p.gate.SetReadDeadline(time.Time{}); err != nil {
+		return err // not pollable
+	}
+	if p.poll, err = p.gate.SyscallConn(); err != nil {
+		return err
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.gateFD, unix.EPOLL_CTL_ADD, p.epoll, &unix.EpollEvent{}))
 }
 
 // openWakers adds what wakes the loop beside its connections. A deadline of file would
@@ -69,22 +94,6 @@ func (p *poller) openWakers() (err error) {
 	return os.NewSyscallError("epoll_ctl", err)
 }
 
-// openPoll has Go's own poller wait for the epoll set. A thread that blocks in
-// epoll_wait costs more: the runtime takes its processor away after some
-// microseconds and wakes another thread to use it, at every pause between messages.
-func (p *poller) openPoll() error {
-	if err := unix.SetNonblock(p.epoll, true); err != nil {
-		return os.NewSyscallError("fcntl", err)
-	}
-	file := os.NewFile(uintptr(p.epoll), "epoll")
-	if err := file.SetReadDeadline(time.Time{}); err != nil {
-		return err // not pollable
-	}
-	poll, err := file.SyscallConn()
-	p.file, p.poll = file, poll
-	return err
-}
-
 // shut drops all connections, the silent ones too.
 func (p *poller) shut() {
 	for _, c := range p.conns {
@@ -96,8 +105,10 @@ func (p *poller) shut() {
 }
 
 func (p *poller) release() {
-	_ = p.file.Close()
-	for _, fd := range []int{p.eventFD, p.timerFD} {
+	if p.gate != nil {
+		_ = p.gate.Close()
+	}
+	for _, fd := range []int{p.epoll, p.eventFD, p.timerFD} {
 		if fd >= 0 {
 			_ = unix.Close(fd)
 		}
@@ -111,12 +122,15 @@ func (p *poller) wait(due time.Time) {
 	if !due.IsZero() {
 		left := time.Until(due)
 		if left <= 0 {
-			p.collect(uintptr(p.epoll))
+			p.look()
 			return
 		}
 		p.arm(due, left)
 	}
 	_ = p.poll.Read(p.ready) // fails only when closed
+	if p.open {
+		p.setGate(0)
+	}
 }
 
 // arm has the timer fire at due or before: waking once in vain costs no more than
@@ -130,12 +144,48 @@ func (p *poller) arm(due time.Time, left time.Duration) {
 	_ = unix.TimerfdSettime(p.timerFD, 0, &spec, nil) // fails only for bad arguments
 }
 
-// collect takes what is ready without waiting, and reports whether that is anything.
-func (p *poller) collect(epoll uintptr) bool {
-	// EINTR cannot be: nothing waits here.
-	n, _ := unix.EpollWait(int(epoll), p.events[:], 0)
-	p.count = max(n, 0)
-	return n > 0
+// nap sleeps until due, which is near, whatever becomes ready. It does not tell Go's
+// scheduler, as to park and to be woken costs several times as much; a scheduler that
+// needs the processor sends a signal, which ends the sleep.
+func (p *poller) nap(due time.Time) {
+	left := time.Until(due)
+	if left <= 0 {
+		return
+	}
+	// A thread's timers may come 50 us late, unless it says otherwise, and the
+	// goroutine may be on another thread than before.
+	_, _, _ = syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 1, 0)
+	spec := unix.NsecToTimespec(int64(left))
+	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&spec)), 0, 0)
+}
+
+// look takes what is ready without waiting, and reports whether that is anything.
+func (p *poller) look() bool {
+	p.lookedBefore, p.looked = p.looked, time.Now()
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events)), loopEvents, 0, 0, 0)
+	p.count = 0
+	if errno == 0 { // EINTR cannot be: nothing waits here
+		p.count = int(n)
+	}
+	return p.count > 0
+}
+
+// lookOrOpen is what Go's poller asks before it waits and when it has waited.
+func (p *poller) lookOrOpen(uintptr) bool {
+	if p.look() {
+		return true
+	}
+	if p.open {
+		return false
+	}
+	p.setGate(unix.EPOLLIN)
+	return p.look() // what came before the gate was open
+}
+
+// setGate has the gate tell of these events of the epoll set.
+func (p *poller) setGate(events uint32) {
+	p.open = events != 0
+	_ = unix.EpollCtl(p.gateFD, unix.EPOLL_CTL_MOD, p.epoll, &unix.EpollEvent{Events: events}) // fails only for bad arguments
 }
 
 // serve gives the ready connections their turns.
@@ -193,24 +243,27 @@ func socketError(c *Conn) error {
 
 // read takes what c's socket has, at most inputBuffer of it.
 func (p *poller) read(c *Conn) {
-	n, err := unix.Read(int(c.fd), p.input)
+	n, errno := p.inbound.receive(c.fd)
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
-	case err != nil:
-		c.ended(os.NewSyscallError("read", err))
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+	case errno != 0:
+		c.ended(os.NewSyscallError("recvmsg", errno))
 	case n == 0:
 		c.ended(io.EOF)
 	default:
-		c.input(p.input[:n], time.Now())
+		c.input(p.inbound.data[:n], p.inbound.arrived(p.lookedBefore))
 	}
 }
 
 func (p *poller) write(c *Conn, b []byte) (int, error) {
-	n, err := unix.Write(int(c.fd), b)
-	if err == unix.EAGAIN || err == unix.EINTR {
-		err = nil
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EAGAIN, unix.EINTR:
+		return 0, nil
 	}
-	return max(n, 0), os.NewSyscallError("write", err)
+	return 0, os.NewSyscallError("sendto", errno)
 }
 
 func (p *poller) watch(c *Conn) {

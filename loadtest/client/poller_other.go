@@ -39,8 +39,10 @@ func (p *poller) wait(due time.Time) {
 	}
 }
 
-func (p *poller) serve() {}
-func (p *poller) shut()  {}
+func (p *poller) nap(time.Time) {}
+func (p *poller) look() bool    { return false }
+func (p *poller) serve()        {}
+func (p *poller) shut()         {}
 
 var errNoSilence = errors.New("this system has no socket filter: the client only stops reading")
 
