@@ -32,6 +32,29 @@ func (l *lane) end() {
 	l.settle()
 }
 
+// cutHold ends the hold before its time, or, if it has not begun, as soon as it does.
+func (l *lane) cutHold() {
+	l.cut = true
+	l.end()
+}
+
+// drained tells the engine of the close that a drain begins with: the first that
+// the server had a close frame for, or the last, if it has none for any. A single
+// connection that breaks is no drain.
+func (l *lane) drained(code int) {
+	if l.e.job.Scenario.Drain == nil || l.phase >= leaving || (code == noFrame && l.open > 0) {
+		return
+	}
+	select {
+	case l.e.drains <- l.e.now():
+	default: // it is known
+	}
+}
+
+// noFrame is the code of a connection that ended without a close frame (RFC 6455,
+// section 7.1.5).
+const noFrame = 1006
+
 // resume has the slow readers read again, so that they are told how they ended.
 // They stay slow: what they get late is no delivery.
 func (l *lane) resume() {

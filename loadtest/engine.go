@@ -28,8 +28,9 @@ type Engine struct {
 	// Owned by Run.
 	saturation saturation
 	waves      map[int]*seen
-	begun      time.Duration // the hold; 0: not yet
-	events     chan event    // from the lanes
+	begun      time.Duration      // the hold; 0: not yet
+	events     chan event         // from the lanes
+	drains     chan time.Duration // from the lanes: when the server first let go
 	fault      error
 }
 
@@ -73,12 +74,22 @@ func New(job Job, emit func(record.Line)) (*Engine, error) {
 // Connections is how many the worker's share is.
 func (e *Engine) Connections() int { return e.plan.Connections.Len() }
 
+// Signals are what an Engine and who leads it tell each other during a run. The
+// functions are called from Run's goroutine and must not wait for Run.
+type Signals struct {
+	// Connected: each session's handshake has ended, well or not. Run waits for Hold now.
+	Connected func()
+	// Draining: the scenario is a drain, and the server has begun to let go, at so
+	// long after the start. The worker's hold is over; the others' is by Over.
+	Draining func(at time.Duration)
+	Hold     <-chan time.Time // the hold's begin, the same for all workers
+	Over     <-chan struct{}  // the hold is over before its time; nil: it never is
+}
+
 // Run runs the job once, from start on, which is the same moment for all workers.
-// connected is called when each session's handshake has ended well or not; then
-// Run waits for the hold's begin, also the same for all, from hold. It returns
-// when all connections are closed, with the reasons why the tool itself may have
-// been the bottleneck. The end of ctx ends the run early and in order.
-func (e *Engine) Run(ctx context.Context, start time.Time, connected func(), hold <-chan time.Time) (saturated []string, err error) {
+// It returns when all connections are closed, with the reasons why the tool itself
+// may have been the bottleneck. The end of ctx ends the run early and in order.
+func (e *Engine) Run(ctx context.Context, start time.Time, signals Signals) (saturated []string, err error) {
 	crowd, err := client.New(e.job.config(), e)
 	if err != nil {
 		return nil, err
@@ -88,6 +99,7 @@ func (e *Engine) Run(ctx context.Context, start time.Time, connected func(), hol
 	loops := crowd.Loops()
 	e.lanes = make([]*lane, len(loops))
 	e.events = make(chan event, 8*len(loops)) // more than there are phases: lanes do not wait
+	e.drains = make(chan time.Duration, 1)
 	e.saturation = newSaturation(e.job.Limits)
 	for i, loop := range loops {
 		e.lanes[i] = newLane(e, loop, i, len(loops))
@@ -95,7 +107,7 @@ func (e *Engine) Run(ctx context.Context, start time.Time, connected func(), hol
 	for _, l := range e.lanes {
 		l.at(0, func(time.Time) { l.arrive() })
 	}
-	e.supervise(ctx, connected, hold)
+	e.supervise(ctx, signals)
 	e.sample(true)
 	return e.saturation.reasons(), e.fault
 }
@@ -109,11 +121,11 @@ func local(t time.Time) time.Time {
 func (e *Engine) now() time.Duration { return time.Since(e.start) }
 
 // supervise takes the lanes through their phases and samples each second.
-func (e *Engine) supervise(ctx context.Context, connected func(), hold <-chan time.Time) {
+func (e *Engine) supervise(ctx context.Context, signals Signals) {
 	second := time.NewTimer(time.Until(e.start.Add(time.Second)))
 	defer second.Stop()
 	var giveUp <-chan time.Time // set while leaving
-	done, count := ctx.Done(), map[phase]int{}
+	done, drains, count := ctx.Done(), e.drains, map[phase]int{}
 	leave := func() {
 		if giveUp == nil {
 			giveUp = time.After(leaveWait)
@@ -132,14 +144,21 @@ func (e *Engine) supervise(ctx context.Context, connected func(), hold <-chan ti
 			}
 			switch ev.phase {
 			case arrived:
-				connected()
+				signals.Connected()
 			case ended:
 				leave()
 			case gone:
 				return
 			}
-		case at := <-hold:
-			hold = nil
+		case at := <-drains:
+			drains = nil
+			e.all(func(l *lane) { l.cutHold() })
+			signals.Draining(at)
+		case <-signals.Over:
+			signals.Over = nil
+			e.all(func(l *lane) { l.cutHold() })
+		case at := <-signals.Hold:
+			signals.Hold = nil
 			e.begun = local(at).Sub(e.start)
 			e.all(func(l *lane) { l.awaitHold(e.begun) })
 		case <-done:

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"bytes"
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -278,8 +279,56 @@ func TestDrainIsWaitedFor(t *testing.T) {
 	s := (&server{opened: closeAfter(700 * time.Millisecond)}).serve(t)
 	o := run(t, t.Context(), Job{Targets: []string{s.url}, Scenario: parse(t, "connections: 5", "hold: 100ms", "drain: {within: 20s}")}, nil)
 	o.want(t, map[record.Count]int64{record.Closed: 5, record.Left: 0})
-	if o.closes[4202] != 5 {
-		t.Errorf("%v", o.closes)
+	if o.closes[4202] != 5 || o.drains != 1 {
+		t.Errorf("closes %v, %d drains", o.closes, o.drains)
+	}
+}
+
+// TestDrainEndsTheHold has a server let go long before the hold of an hour is over,
+// or while others still connect; one connection that breaks before is no drain, and
+// a server that ends all without a close frame is one.
+func TestDrainEndsTheHold(t *testing.T) {
+	f := func(connect string, opened func(*gws.Conn), want map[int]int64) {
+		t.Helper()
+		s := (&server{opened: opened}).serve(t)
+		o := run(t, t.Context(), Job{Targets: []string{s.url}, Scenario: parse(t, "connections: 6", "hold: 1h", connect, "drain: {within: 20s}")}, nil)
+		o.want(t, map[record.Count]int64{record.Opened: 6, record.Closed: 6, record.Left: 0})
+		if o.drains != 1 || !maps.Equal(o.closes, want) {
+			t.Errorf("%d drains, closes %v, want %v", o.drains, o.closes, want)
+		}
+	}
+	const all, late = "connect: {rate: 0}", "connect: {rate: 10}"
+	f(all, closeAfter(300*time.Millisecond), map[int]int64{4202: 6})
+	f(late, closeAfter(200*time.Millisecond), map[int]int64{4202: 6})
+	var first atomic.Bool
+	breaks := func(c *gws.Conn, after time.Duration) {
+		time.AfterFunc(after, func() { _ = c.NetConn().Close() })
+	}
+	f(all, func(c *gws.Conn) {
+		if first.CompareAndSwap(false, true) {
+			breaks(c, 0)
+			return
+		}
+		closeAfter(500 * time.Millisecond)(c)
+	}, map[int]int64{1006: 1, 4202: 5})
+	f(all, func(c *gws.Conn) { breaks(c, 200*time.Millisecond) }, map[int]int64{1006: 6})
+}
+
+// TestOneBreakIsNoDrain: the hold goes on after it.
+func TestOneBreakIsNoDrain(t *testing.T) {
+	var first atomic.Bool
+	s := (&server{opened: func(c *gws.Conn) {
+		if first.CompareAndSwap(false, true) {
+			_ = c.NetConn().Close()
+		}
+	}}).serve(t)
+	var during int
+	o := run(t, t.Context(), Job{Targets: []string{s.url}, Loops: 1, Scenario: parse(t, "connections: 6", "hold: 300ms", "drain: {within: 1s}")}, func(e *Engine) {
+		e.lanes[0].at(e.now()+250*time.Millisecond, func(time.Time) { during = int(e.lanes[0].phase) })
+	})
+	o.want(t, map[record.Count]int64{record.Closed: 1, record.Left: 5})
+	if o.drains != 0 || phase(during) != holding {
+		t.Errorf("%d drains, phase %d in the hold", o.drains, during)
 	}
 }
 

@@ -73,6 +73,7 @@ type lane struct {
 	// Hold.
 	held      time.Duration // its begin
 	told      bool          // held is known
+	cut       bool          // it ends as soon as it begins, or now
 	schedules []*schedule
 	retries   []retry
 	payload   []byte
@@ -196,6 +197,7 @@ func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
 		}
 	}
 	l.lose(s)
+	l.drained(code)
 	l.settle()
 }
 

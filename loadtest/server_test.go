@@ -119,6 +119,7 @@ type outcome struct {
 	maxOpen    int
 	samples    int
 	saturated  []string
+	drains     int // how often a drain's begin was told
 }
 
 func (o *outcome) take(t *testing.T, line record.Line) {
@@ -192,15 +193,19 @@ func run(t *testing.T, ctx context.Context, job Job, meddle func(*Engine)) *outc
 	defer cancel()
 	hold := make(chan time.Time, 1)
 	var once atomic.Bool
-	o.saturated, err = e.Run(ctx, time.Now(), func() {
-		if once.Swap(true) {
-			t.Error("connected twice")
-		}
-		hold <- time.Now().Add(50 * time.Millisecond) // as a coordinator does: known to all before
-		if meddle != nil {
-			meddle(e)
-		}
-	}, hold)
+	o.saturated, err = e.Run(ctx, time.Now(), Signals{
+		Connected: func() {
+			if once.Swap(true) {
+				t.Error("connected twice")
+			}
+			hold <- time.Now().Add(50 * time.Millisecond) // as a coordinator does: known to all before
+			if meddle != nil {
+				meddle(e)
+			}
+		},
+		Draining: func(time.Duration) { o.drains++ },
+		Hold:     hold,
+	})
 	if err != nil {
 		t.Error(err)
 	}

@@ -76,6 +76,10 @@ func (l *lane) hold() {
 		return // leaving already
 	}
 	l.phase = holding
+	if l.cut {
+		l.end()
+		return
+	}
 	sc := &l.e.job.Scenario
 	if sc.SlowReaders != nil {
 		l.pause(sc.SlowReaders.Share)

@@ -167,8 +167,10 @@ func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
 func heldMemory(run *report.Run) int64 {
 	held := map[int]int64{}
 	var until time.Duration
-	for _, mark := range run.Marks {
-		until = mark.At // the last one is the hold's end
+	for i, mark := range run.Marks {
+		if until = mark.At; i > 0 && run.Marks[i-1].Text == "holding" {
+			break // the hold's end
+		}
 	}
 	for _, line := range run.Servers {
 		if line.Process != nil && line.At < until {

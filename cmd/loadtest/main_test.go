@@ -78,7 +78,10 @@ func (o outcome) wantFault(t *testing.T, code int, line string) {
 }
 
 // gateway is a running wheelgate.
-type gateway struct{ ws, echo, admin string }
+type gateway struct {
+	ws, echo, admin string
+	process         *os.Process
+}
 
 // startGateway runs the real server until the test ends.
 func startGateway(t *testing.T, args ...string) *gateway {
@@ -105,7 +108,7 @@ func startGateway(t *testing.T, args ...string) *gateway {
 	})
 	select {
 	case a := <-addrs:
-		return &gateway{"ws://" + a[0] + "/ws", "ws://" + a[0] + "/echo", "http://" + a[1]}
+		return &gateway{"ws://" + a[0] + "/ws", "ws://" + a[0] + "/echo", "http://" + a[1], cmd.Process}
 	case <-time.After(patience):
 		t.Fatal("the server does not listen")
 		return nil

@@ -68,11 +68,13 @@ type coordinator struct {
 	messages chan message
 	start    time.Time
 	stopped  context.CancelFunc // of probes and trigger
+	overdue  context.CancelFunc // of the trigger alone
 	beside   sync.WaitGroup     // probes, trigger, and those who forward messages
 
 	// Owned by run.
 	connected, done int
 	stopping        bool
+	draining        bool
 	fault           string
 	saturated       []string
 	holdEnd         <-chan time.Time
@@ -271,6 +273,8 @@ func (c *coordinator) take(ctx context.Context, m message) {
 		if c.connected++; c.connected == len(c.links) && !c.stopping {
 			c.hold(ctx)
 		}
+	case a.Draining != nil:
+		c.drain(*a.Draining)
 	case a.Done != nil:
 		l.done = true
 		c.done++
@@ -287,13 +291,32 @@ func (c *coordinator) take(ctx context.Context, m message) {
 func (c *coordinator) hold(ctx context.Context) {
 	at := time.Now().Add(lead)
 	c.begin(func(at time.Time) order { return order{Hold: &at} }, at)
+	if c.draining {
+		return // it has no hold
+	}
 	c.mark(at.Sub(c.start), "holding")
 	c.holdEnd = time.After(time.Until(at.Add(c.Job.Scenario.Hold.Std())))
 	if c.Trigger != nil {
 		beside, stop := context.WithCancel(ctx)
 		before := c.stopped
-		c.stopped = func() { stop(); before() }
+		c.stopped, c.overdue = func() { stop(); before() }, stop
 		c.beside.Go(func() { c.trigger(beside, at) })
+	}
+}
+
+// drain is the server's begin to let go, as the first worker saw it: nothing more is
+// asked of it, and all workers wait for the rest.
+func (c *coordinator) drain(at time.Duration) {
+	if c.draining || c.stopping {
+		return
+	}
+	c.draining, c.holdEnd = true, nil
+	c.mark(at, "draining")
+	if c.overdue != nil {
+		c.overdue()
+	}
+	for _, l := range c.links {
+		_ = l.orders.send(order{Over: true})
 	}
 }
 

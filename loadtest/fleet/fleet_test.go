@@ -142,6 +142,16 @@ func (r *recording) count(name record.Count) (n int64) {
 	return n
 }
 
+func (r *recording) marks() string {
+	var all []string
+	for _, line := range r.lines {
+		if line.Mark != nil {
+			all = append(all, line.Mark.Text)
+		}
+	}
+	return strings.Join(all, ",")
+}
+
 func parse(t *testing.T, lines ...string) scenario.Scenario {
 	t.Helper()
 	s, err := scenario.Parse([]byte("name: test\n" + strings.Join(lines, "\n")))
@@ -212,13 +222,7 @@ func TestWorkerProcessesShareARun(t *testing.T) {
 	if r.count(record.Opened) != 31 || r.count(record.Sent) != 100 || r.count(record.Received) != 100 || r.count(record.Left) != 31 {
 		t.Errorf("opened %d, sent %d, received %d, left %d", r.count(record.Opened), r.count(record.Sent), r.count(record.Received), r.count(record.Left))
 	}
-	var marks []string
-	for _, line := range r.lines {
-		if line.Mark != nil {
-			marks = append(marks, line.Mark.Text)
-		}
-	}
-	if got := strings.Join(marks, ","); got != "connecting,holding,leaving" {
+	if got := r.marks(); got != "connecting,holding,leaving" {
 		t.Errorf("marks %s", got)
 	}
 }
@@ -463,5 +467,37 @@ func TestLoopsAreShared(t *testing.T) {
 		if got := loopsOf(c[0], c[1]); got != c[2] {
 			t.Errorf("%s", strconv.Itoa(got))
 		}
+	}
+}
+
+// TestDrainEndsTheHoldOfAll has the server let one session go, of one worker, long
+// before the hold of an hour is over, and the others a little later.
+func TestDrainEndsTheHoldOfAll(t *testing.T) {
+	s := newServer(t)
+	c, r := config(t, s, 2, "connections: 10", "hold: 1h", "drain: {within: 20s}")
+	var once sync.Once
+	emit := c.Emit
+	c.Emit = func(line record.Line) {
+		emit(line)
+		if line.Mark == nil || line.Mark.Text != "holding" {
+			return
+		}
+		once.Do(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			after := 300 * time.Millisecond // the hold has begun
+			for conn := range s.all {
+				time.AfterFunc(after, func() { conn.WriteClose(1001, nil) })
+				after = 800 * time.Millisecond
+			}
+		})
+	}
+	end := runIt(t, t.Context(), c)
+	r.check(t, 2)
+	if end.Error != "" || end.Interrupted || r.count(record.Closed) != 10 || r.count(record.Left) != 0 {
+		t.Errorf("%+v, %d closed, %d left", end, r.count(record.Closed), r.count(record.Left))
+	}
+	if got := r.marks(); got != "connecting,holding,draining" {
+		t.Errorf("marks %s", got)
 	}
 }

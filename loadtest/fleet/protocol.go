@@ -11,6 +11,8 @@
 //	                              <--  line, line, ... each second
 //	                              <--  connected
 //	hold: a moment, for all       -->       works
+//	                              <--  draining (only of drains): the server lets go
+//	over: draining of another     -->       does not wait for the hold's end
 //	stop (only to end early)      -->       leaves
 //	                              <--  done
 //
@@ -33,6 +35,7 @@ type order struct {
 	Clock bool          `json:"clock,omitempty"`
 	Start *time.Time    `json:"start,omitempty"`
 	Hold  *time.Time    `json:"hold,omitempty"`
+	Over  bool          `json:"over,omitempty"` // the hold ends before its time
 	Stop  bool          `json:"stop,omitempty"`
 }
 
@@ -43,7 +46,9 @@ type answer struct {
 	Clock     *time.Time   `json:"clock,omitempty"`
 	Line      *record.Line `json:"line,omitempty"`
 	Connected bool         `json:"connected,omitempty"`
-	Done      *done        `json:"done,omitempty"`
+	// Draining is when the server began to let go, after the start.
+	Draining *time.Duration `json:"draining,omitempty"`
+	Done     *done          `json:"done,omitempty"`
 }
 
 // done ends a worker's run.

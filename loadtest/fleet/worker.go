@@ -50,10 +50,15 @@ func (w *worker) work(ctx context.Context, cancel context.CancelFunc) error {
 	if err != nil {
 		return err
 	}
-	hold := make(chan time.Time, 1)
+	hold, over := make(chan time.Time, 1), make(chan struct{}, 1)
 	var listening sync.WaitGroup
-	listening.Go(func() { w.listen(ctx, cancel, hold) })
-	saturated, err := engine.Run(ctx, start, func() { _ = w.answers.send(answer{Connected: true}) }, hold)
+	listening.Go(func() { w.listen(ctx, cancel, hold, over) })
+	saturated, err := engine.Run(ctx, start, loadtest.Signals{
+		Connected: func() { _ = w.answers.send(answer{Connected: true}) },
+		Draining:  func(at time.Duration) { _ = w.answers.send(answer{Draining: &at}) },
+		Hold:      hold,
+		Over:      over,
+	})
 	cancel()
 	listening.Wait()
 	d := &done{Saturated: saturated}
@@ -85,7 +90,7 @@ func (w *worker) awaitStart(ctx context.Context) (time.Time, error) {
 }
 
 // listen takes the orders of a running job; the end of the coordinator is one to stop.
-func (w *worker) listen(ctx context.Context, cancel context.CancelFunc, hold chan<- time.Time) {
+func (w *worker) listen(ctx context.Context, cancel context.CancelFunc, hold chan<- time.Time, over chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -98,6 +103,11 @@ func (w *worker) listen(ctx context.Context, cancel context.CancelFunc, hold cha
 			case o.Hold != nil:
 				select {
 				case hold <- *o.Hold:
+				default: // told twice
+				}
+			case o.Over:
+				select {
+				case over <- struct{}{}:
 				default: // told twice
 				}
 			}

@@ -106,6 +106,7 @@ func (d *Drain) figures() []figure {
 	return []figure{
 		{section, "closes", float64(d.Closes), whole},
 		{section, "from the first to the last", float64(d.Seconds), seconds},
+		{section, "a second on average", d.Mean, whole},
 		{section, "a second at most", float64(d.Max), whole},
 		{section, "times the mean at most", d.Ratio, plain},
 	}

@@ -70,7 +70,8 @@ type Expiry struct {
 	MaxTicks  float64 `json:"lateness_max_ticks,omitempty"`
 }
 
-// Drain is how evenly the server lets go, over the seconds from the first close to the last.
+// Drain is how evenly the server lets go, over the seconds from the first close to the
+// last, whenever that was; what broke before the drain began is not of it.
 type Drain struct {
 	Closes  int64   `json:"closes"`
 	Seconds int     `json:"duration_s"`
@@ -226,10 +227,12 @@ func (r *Run) drain() *Drain {
 	if r.Header.Scenario.Drain == nil {
 		return nil
 	}
-	from := len(r.Seconds)
+	from := 0
 	for _, m := range r.Marks {
-		if m.Text == "waiting for the drain" {
-			from = int(m.At / time.Second)
+		if m.Text == "draining" {
+			// A sample is taken a little after its second, so what closed right
+			// after the turn of the second counts for the one before.
+			from = max(0, int(m.At/time.Second)-1)
 		}
 	}
 	d, first, last := &Drain{}, -1, -1

@@ -79,9 +79,11 @@ type Expire struct {
 // Out reports whether what the server delivers keeps a session.
 func (e *Expire) Out() bool { return e.Activity != "in" }
 
-// Drain waits for the server to be told to leave, and measures how it lets go.
+// Drain waits for the server to be told to leave, and measures how it lets go. That may
+// begin at any time: the first close ends the hold.
 type Drain struct {
-	Within Duration `json:"within" yaml:"within"` // after Hold, until the last session has been closed
+	// Within is after Hold, or the drain's begin, until the last session has been closed.
+	Within Duration `json:"within" yaml:"within"`
 }
 
 // Duration is written "1m30s" in files.
