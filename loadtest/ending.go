@@ -99,6 +99,7 @@ func (l *lane) leave() {
 	if l.phase < leaving {
 		l.dropUndone()
 		l.phase = leaving
+		l.count(kept, l.open)
 	}
 	n := 0
 	for i := range l.sessions {

@@ -30,13 +30,14 @@ const (
 	unexpired
 	vanished
 	paused
+	kept
 	counters
 )
 
 var counterNames = [counters]record.Count{
 	record.Dialed, record.Opened, record.Failed, record.Closed, record.Left, record.Sent, record.Received,
 	record.SentBytes, record.ReceivedBytes, record.Due, record.Late, record.Dropped, record.Unanswered,
-	record.Early, record.Expected, record.Unexpired, record.Vanished, record.Paused,
+	record.Early, record.Expected, record.Unexpired, record.Vanished, record.Paused, record.Kept,
 }
 
 // measure is a record.Measure as an index.

@@ -145,6 +145,8 @@ func verdict(end *record.End, allowSaturated bool) error {
 		return errors.New("the record was cut off")
 	case end.Error != "":
 		return fmt.Errorf("the run failed: %s", end.Error)
+	case end.Lost != "":
+		return fmt.Errorf("the run failed: %s", end.Lost)
 	case end.Interrupted:
 		return fmt.Errorf("interrupted after %v", end.At.Round(1e8))
 	case len(end.Saturated) > 0 && !allowSaturated:

@@ -64,7 +64,7 @@ const description = `Scenarios are ready-made ones by name, or files in YAML or 
 "loadtest scenarios". A run writes raw records; the report is made from them.
 
 Exit codes: 0 all is well; 1 an objective was broken, the run was interrupted,
-failed midway, or is invalid since the tool itself was the bottleneck; 2 nothing
+failed midway, lost all its connections, or is invalid since the tool itself was the bottleneck; 2 nothing
 was run.`
 
 // newCommand describes the command line. cli prints help and the version; it

@@ -85,6 +85,7 @@ func TestVerdicts(t *testing.T) {
 	f("", &record.End{}, false)
 	f("cut off", nil, false)
 	f("the run failed: worker 1 ended midway", &record.End{Error: "worker 1 ended midway", Interrupted: true}, true)
+	f("the run failed: all connections were lost", &record.End{Lost: "all connections were lost"}, true)
 	f("interrupted after 1.5s", &record.End{At: 1500 * time.Millisecond, Interrupted: true}, true)
 	f("the tool was the bottleneck (--allow-saturated lets it pass): worker 0: late", &record.End{Saturated: []string{"worker 0: late"}}, false)
 	f("", &record.End{Saturated: []string{"worker 0: late"}}, true)

@@ -46,7 +46,7 @@ const (
 // ends the run early and in order; the end of kill at once. Its workers have ended
 // when it returns. An error is a *SetupError.
 func Run(ctx, kill context.Context, config Config) (record.End, error) {
-	c := &coordinator{Config: config, messages: make(chan message)}
+	c := &coordinator{Config: config, messages: make(chan message), losses: newLosses()}
 	defer c.end()
 	if err := c.setUp(ctx, kill); err != nil {
 		return record.End{}, &SetupError{err}
@@ -75,7 +75,8 @@ type coordinator struct {
 	connected, done int
 	stopping        bool
 	draining        bool
-	fault           string
+	fault, lost     string
+	losses          *losses
 	saturated       []string
 	holdEnd         <-chan time.Time
 }
@@ -162,7 +163,8 @@ func (c *coordinator) run(ctx, kill context.Context) record.End {
 	}
 	interrupted := c.supervise(ctx, kill)
 	stop()
-	end := record.End{At: time.Since(c.start), Interrupted: interrupted, Error: c.fault, Saturated: c.saturated}
+	c.judgeEnd(interrupted)
+	end := record.End{At: time.Since(c.start), Interrupted: interrupted, Error: c.fault, Lost: c.lost, Saturated: c.saturated}
 	c.end()
 	c.Emit(record.Line{End: &end})
 	return end
@@ -269,6 +271,9 @@ func (c *coordinator) take(ctx context.Context, m message) {
 		c.fail(l.gone("midway").Error())
 	case a.Line != nil:
 		c.Emit(*a.Line)
+		if a.Line.Sample != nil {
+			c.watch(a.Line.Sample)
+		}
 	case a.Connected:
 		if c.connected++; c.connected == len(c.links) && !c.stopping {
 			c.hold(ctx)
@@ -291,6 +296,7 @@ func (c *coordinator) take(ctx context.Context, m message) {
 func (c *coordinator) hold(ctx context.Context) {
 	at := time.Now().Add(lead)
 	c.begin(func(at time.Time) order { return order{Hold: &at} }, at)
+	c.losses.held = at.Sub(c.start)
 	if c.draining {
 		return // it has no hold
 	}

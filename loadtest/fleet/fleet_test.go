@@ -54,6 +54,7 @@ const patience = 30 * time.Second
 type server struct {
 	gws.BuiltinEventHandler
 	ws, post string
+	stop     func()       // of listening
 	status   atomic.Int32 // of the answer to posts; 0: 200
 
 	mu      sync.Mutex
@@ -108,6 +109,7 @@ func newServer(t *testing.T) *server {
 	mux.HandleFunc("POST /post", s.broadcast)
 	h := httptest.NewServer(mux)
 	s.ws, s.post = "ws"+strings.TrimPrefix(h.URL, "http")+"/", h.URL+"/post"
+	s.stop = func() { _ = h.Listener.Close() }
 	t.Cleanup(func() {
 		h.Close()
 		s.mu.Lock()

@@ -104,6 +104,8 @@ const (
 	// Vanished and Paused are the connections a scenario made half-open or slow.
 	Vanished Count = "vanished"
 	Paused   Count = "paused"
+	// Kept are the connections open when the run's time was over.
+	Kept Count = "kept"
 )
 
 // Measure names what a histogram holds, in nanoseconds.
@@ -168,6 +170,9 @@ type End struct {
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Error is why the run failed, "" if it did not.
 	Error string `json:"error,omitempty"`
+	// Lost: no connection was left, in a scenario that did not ask for it. It says
+	// what became of them; "" if that is not so.
+	Lost string `json:"lost,omitempty"`
 	// Saturated are the reasons why the tool, not the server, may have been
 	// the bottleneck; a run with any is invalid.
 	Saturated []string `json:"saturated,omitempty"`

@@ -126,6 +126,9 @@ func (s *Summary) verdict(r *Run) {
 		if r.End.Interrupted {
 			s.Reasons = append(s.Reasons, "the run was interrupted")
 		}
+		if r.End.Lost != "" {
+			s.Reasons = append(s.Reasons, r.End.Lost)
+		}
 		if r.End.Error != "" {
 			s.Reasons = append(s.Reasons, "the run failed: "+r.End.Error)
 		}
