@@ -25,6 +25,8 @@ type Engine struct {
 	start time.Time
 	lanes []*lane
 
+	level level // of all lanes
+
 	// Owned by Run.
 	saturation saturation
 	waves      map[int]*seen
@@ -196,7 +198,7 @@ func (e *Engine) sample(last bool) {
 		s.Opening += r.opening
 		e.see(r.waves)
 	}
-	s.At = e.now()
+	s.At, s.Peak = e.now(), e.level.peak()
 	s.Process = probe.Self()
 	if err := sum.sample(s); err != nil && e.fault == nil {
 		e.fault = err

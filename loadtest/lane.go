@@ -128,6 +128,7 @@ func (l *lane) forget(s *session) *client.Conn {
 // lose makes an open session absent.
 func (l *lane) lose(s *session) {
 	l.open--
+	l.e.level.fall()
 	if !s.slow {
 		l.receivers--
 	}
@@ -142,6 +143,7 @@ func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 	l.opening--
 	l.freed = now
 	l.open++
+	l.e.level.rise()
 	l.receivers++
 	l.count(opened, 1)
 	l.tally.record(connect, s.active-s.since+connected)

@@ -116,7 +116,8 @@ type outcome struct {
 	errors     map[string]int64
 	histograms map[record.Measure]*hdrhistogram.Histogram
 	broadcasts []record.Broadcast
-	maxOpen    int
+	maxOpen    int // at a sample
+	peak       int
 	samples    int
 	saturated  []string
 	drains     int // how often a drain's begin was told
@@ -132,7 +133,7 @@ func (o *outcome) take(t *testing.T, line record.Line) {
 		return
 	}
 	o.samples++
-	o.maxOpen = max(o.maxOpen, s.Open)
+	o.maxOpen, o.peak = max(o.maxOpen, s.Open), max(o.peak, s.Peak)
 	for name, n := range s.Counts {
 		o.counts[name] += n
 	}

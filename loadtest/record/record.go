@@ -53,10 +53,12 @@ type Machine struct {
 
 // Sample is one worker's last second (the last one may be shorter).
 type Sample struct {
-	At      time.Duration `json:"at"`      // its end, since Header.Started
-	Worker  int           `json:"worker"`  // or Coordinator
-	Open    int           `json:"open"`    // connections at its end
-	Opening int           `json:"opening"` // handshakes under way at its end
+	At     time.Duration `json:"at"`     // its end, since Header.Started
+	Worker int           `json:"worker"` // or Coordinator
+	Open   int           `json:"open"`   // connections at its end
+	// Peak is the most that were open at one moment of it; absent in older files.
+	Peak    int `json:"peak,omitempty"`
+	Opening int `json:"opening"` // handshakes under way at its end
 	// Counts are of this second only; see the Count constants.
 	Counts map[Count]int64 `json:"counts,omitempty"`
 	// Closes are sessions the server ended, by close code; 1006 is "no close frame".

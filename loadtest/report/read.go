@@ -30,19 +30,26 @@ type Run struct {
 	// Histograms are those of the whole run, in nanoseconds.
 	Histograms map[record.Measure]*hdrhistogram.Histogram
 
-	open    map[int]map[int][2]int // worker, second: open and opening
-	sampled map[int]time.Duration  // worker: its latest sample
+	open    map[int]map[int]opens // worker, second
+	sampled map[int]time.Duration // worker: its latest sample
 }
 
 // Second is what all workers counted in one second of the run.
 type Second struct {
 	Open, Opening int // at its end
-	Counts        map[record.Count]int64
-	Closes        map[int]int64
-	Errors        map[string]int64
-	Processes     map[int]record.Process // by worker, at its end
-	encoded       map[record.Measure][][]byte
+	// Peak is the most that were open at once in it: exact of one worker. Of several it
+	// is the sum of each one's own, which need not have been at the same moment, and
+	// so may be more where the number is not steady; never more than were asked for.
+	Peak      int
+	Counts    map[record.Count]int64
+	Closes    map[int]int64
+	Errors    map[string]int64
+	Processes map[int]record.Process // by worker, at its end
+	encoded   map[record.Measure][][]byte
 }
+
+// opens are a worker's connections in one second.
+type opens struct{ open, opening, peak int }
 
 // Histogram is a second's values of one measure over all workers, nil if it has none.
 // It is decoded anew at each call: a whole run's would take hundreds of megabytes.
@@ -71,7 +78,7 @@ func (b Broadcast) Spread() time.Duration { return b.Last - b.First }
 func Read(r io.Reader) (*Run, error) {
 	run := &Run{
 		Histograms: map[record.Measure]*hdrhistogram.Histogram{},
-		open:       map[int]map[int][2]int{},
+		open:       map[int]map[int]opens{},
 		sampled:    map[int]time.Duration{},
 	}
 	in := bufio.NewReaderSize(r, 1<<16)
@@ -168,9 +175,9 @@ func (r *Run) sample(s *record.Sample) error {
 		into.encoded[m] = append(into.encoded[m], encoded)
 	}
 	if r.open[s.Worker] == nil {
-		r.open[s.Worker] = map[int][2]int{}
+		r.open[s.Worker] = map[int]opens{}
 	}
-	r.open[s.Worker][n] = [2]int{s.Open, s.Opening}
+	r.open[s.Worker][n] = opens{s.Open, s.Opening, max(s.Open, s.Peak, r.open[s.Worker][n].peak)}
 	into.Processes[s.Worker] = s.Process
 	return nil
 }
@@ -218,13 +225,16 @@ func (r *Run) broadcast(b *record.Broadcast) {
 func (r *Run) finish() {
 	for _, seconds := range r.open {
 		at := slices.Sorted(maps.Keys(seconds))
-		var open [2]int
+		var open opens
 		for n := at[0]; n <= at[len(at)-1]; n++ {
 			if now, ok := seconds[n]; ok {
 				open = now
+			} else {
+				open.peak = open.open
 			}
-			r.Seconds[n].Open += open[0]
-			r.Seconds[n].Opening += open[1]
+			r.Seconds[n].Open += open.open
+			r.Seconds[n].Opening += open.opening
+			r.Seconds[n].Peak += open.peak
 		}
 	}
 	slices.SortStableFunc(r.Marks, func(a, b record.Mark) int { return cmp.Compare(a.At, b.At) })

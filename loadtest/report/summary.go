@@ -23,6 +23,8 @@ type Summary struct {
 	Reasons []string `json:"invalid_because,omitempty"`
 	CutOff  bool     `json:"cut_off,omitempty"`
 
+	// PeakOpen is the most connections open at once: see Second.Peak, which is exact of
+	// one worker.
 	PeakOpen int `json:"peak_open"`
 	// Counts are the whole run's; see record.Count.
 	Counts map[record.Count]int64 `json:"counts"`
@@ -94,7 +96,7 @@ func Summarize(r *Run) Summary {
 		sum(s.Counts, second.Counts)
 		sum(s.Closes, second.Closes)
 		sum(s.Errors, second.Errors)
-		s.PeakOpen = max(s.PeakOpen, second.Open)
+		s.PeakOpen = max(s.PeakOpen, second.Peak)
 	}
 	s.ConnectRate = r.connectRate()
 	for _, n := range s.Errors {
