@@ -67,6 +67,7 @@ type step struct {
 	held    bool
 	why     string // it did not hold
 	rss     int64  // of the server while held; 0: unknown
+	late    bool   // the tool was the bottleneck
 	summary report.Summary
 }
 
@@ -157,7 +158,7 @@ func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
 		return step{}, fmt.Errorf("the step with %d: %w", n, err)
 	}
 	st := c.judge(n, report.Summarize(run))
-	st.rss = heldMemory(run)
+	st.rss, st.late = heldMemory(run), run.End != nil && len(run.End.Saturated) > 0
 	return st, nil
 }
 
@@ -255,13 +256,14 @@ func (c *climb) line(st step) string {
 
 // result is what --json writes.
 type result struct {
-	Raised string         `json:"raised"`
-	Best   int            `json:"best"`
-	Broke  int            `json:"broke,omitempty"`
-	Why    string         `json:"broke_because,omitempty"`
-	CPU    float64        `json:"cpu_ms_per_1000_messages,omitempty"`
-	Plan   *capacity.Plan `json:"plan,omitempty"`
-	Check  *check         `json:"check,omitempty"`
+	Raised string             `json:"raised"`
+	Best   int                `json:"best"`
+	Broke  int                `json:"broke,omitempty"`
+	Why    string             `json:"broke_because,omitempty"`
+	CPU    float64            `json:"cpu_ms_per_1000_messages,omitempty"`
+	Plan   *capacity.Plan     `json:"plan,omitempty"`
+	Rates  *capacity.RatePlan `json:"rate_plan,omitempty"`
+	Check  *check             `json:"check,omitempty"`
 }
 
 // check is the highest step, as the steps below it would have predicted it.
@@ -281,6 +283,9 @@ func (c *climb) conclude(search *capacity.Search, s streams) error {
 		if st.n == r.Best && st.summary.Server != nil {
 			r.CPU = st.summary.Server.CPUPerThousand
 		}
+	}
+	if c.rate {
+		r.Rates = capacity.NewRatePlan(c.ratePoints(), c.machine().CPUs, r.Why)
 	}
 	if len(c.points) >= 2 {
 		var err error
@@ -308,6 +313,9 @@ func (c *climb) text(r result, s streams) error {
 	if r.Broke > 0 {
 		fmt.Fprintf(s.out, "broke   %s %s: %s\n", thousands(r.Broke), c.unit(), r.Why)
 	}
+	if r.Rates != nil {
+		return r.Rates.Text(s.out)
+	}
 	if r.CPU > 0 && r.Plan == nil {
 		fmt.Fprintf(s.out, "CPU     %.1f ms per 1,000 messages\n", r.CPU)
 	}
@@ -319,6 +327,21 @@ func (c *climb) text(r result, s streams) error {
 		return nil
 	}
 	return r.Plan.Text(s.out)
+}
+
+// ratePoints are what the steps took, of a rate that is raised.
+func (c *climb) ratePoints() (all []capacity.RatePoint) {
+	for _, st := range c.steps {
+		p := capacity.RatePoint{Rate: st.n, Messages: st.summary.SentRate + st.summary.Received, Held: st.held, Saturated: st.late}
+		if server := st.summary.Server; server != nil {
+			p.Server = server.CPU
+		}
+		if tool := st.summary.Itself; tool != nil && len(c.options.remote) == 0 {
+			p.Tool = tool.CPU
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 func (c *climb) check() *check {

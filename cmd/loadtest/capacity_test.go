@@ -92,3 +92,22 @@ func TestWithRateLeavesTheOriginalAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestCapacityOfRates: what is raised is the rate, and the plan is of CPU.
+func TestCapacityOfRates(t *testing.T) {
+	g := startGateway(t)
+	file := filepath.Join(t.TempDir(), "plan.json")
+	args := []string{"capacity", "echo", "--url", g.echo, "--raise=rate", "--connections=5", "--from=100", "--most=400", "--hold=3s", "--max-lag=1m", "--slo=dropped==0"}
+	o := try(t, append(args, "--json", file)...)
+	var r result
+	text, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(text, &r) != nil || r.Rates == nil {
+		t.Fatalf("%v: %+v", err, o)
+	}
+	if p := r.Rates; o.code != exitDone || p.Highest != 400 || len(p.Points) != 3 || p.Messages < 1.8 || p.Messages > 2.2 || p.First.Name != "none was met" {
+		t.Errorf("%+v\n%s", o, text)
+	}
+	if !strings.Contains(o.stdout, "held    400 per second\n") || !strings.Contains(o.stdout, "\nCPU ") || !strings.HasSuffix(o.stdout, "\nfirst limit: none was met; moved by --most, which ended the search\n") {
+		t.Errorf("%s", o.stdout)
+	}
+}
