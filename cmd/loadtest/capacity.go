@@ -236,6 +236,7 @@ func (c *climb) point(st step) {
 	}
 	c.points = append(c.points, capacity.Point{
 		Sessions: open, RSS: st.rss, Sockets: int64(server.SocketPerSession * float64(open)),
+		Structures:  int64(server.StructuresPerSocket * float64(open)),
 		Descriptors: server.FDs, CPU: server.CPU, Messages: st.summary.SentRate + st.summary.Received,
 	})
 }

@@ -9,9 +9,11 @@ import (
 
 // Point is what a server took with a number of sessions open; 0 is unknown.
 type Point struct {
-	Sessions    int     `json:"sessions"`
-	RSS         int64   `json:"rss_bytes"`
-	Sockets     int64   `json:"socket_bytes"` // the kernel's buffers for sockets
+	Sessions int   `json:"sessions"`
+	RSS      int64 `json:"rss_bytes"`
+	Sockets  int64 `json:"socket_bytes"` // the kernel's buffers for sockets
+	// Structures are the kernel's for the server's end of each connection, and for that alone.
+	Structures  int64   `json:"structure_bytes"`
 	Descriptors int     `json:"descriptors"`
 	CPU         float64 `json:"cpu_percent"`    // of one core
 	Messages    float64 `json:"messages_per_s"` // in and out
@@ -19,12 +21,14 @@ type Point struct {
 
 // Plan is how many sessions fit.
 type Plan struct {
-	Points      []Point `json:"points"`
-	RSS         Line    `json:"rss"`
-	Sockets     Line    `json:"sockets"`
-	Descriptors Line    `json:"descriptors"`
-	CPU         *CPU    `json:"cpu,omitempty"` // nil: the points do not tell
-	Fits        []Fits  `json:"fits"`
+	Points  []Point `json:"points"`
+	RSS     Line    `json:"rss"`
+	Sockets Line    `json:"sockets"`
+	// Structures are nil if a point does not know them: then no memory here has them.
+	Structures  *Line  `json:"structures,omitempty"`
+	Descriptors Line   `json:"descriptors"`
+	CPU         *CPU   `json:"cpu,omitempty"` // nil: the points do not tell
+	Fits        []Fits `json:"fits"`
 	// Limits are this machine's, the one with the fewest sessions first.
 	Limits []Limit `json:"limits"`
 	// First is the limit that the server meets first; nil: none is known.
@@ -37,8 +41,8 @@ type Plan struct {
 // Fits is how many sessions an amount of memory holds.
 type Fits struct {
 	GiB      int `json:"gib"`
-	Process  int `json:"sessions_by_rss"`             // if only the process counted
-	Together int `json:"sessions_by_rss_and_sockets"` // with the kernel's buffers; its structures come on top
+	Process  int `json:"sessions_by_rss"`            // if only the process counted
+	Together int `json:"sessions_by_rss_and_kernel"` // with the kernel's buffers, and its structures if they are known
 }
 
 // Limit is a bound on the number of sessions and the setting that moves it.
@@ -68,6 +72,7 @@ func NewPlan(points []Point, machine Machine) (*Plan, error) {
 			return nil, err
 		}
 	}
+	plan.Structures = fitStructures(points)
 	if plan.RSS.Slope <= 0 {
 		return nil, fmt.Errorf("memory does not grow with sessions (%.1f bytes each): measure with more of them", plan.RSS.Slope)
 	}
@@ -86,9 +91,29 @@ func NewPlan(points []Point, machine Machine) (*Plan, error) {
 	return plan, nil
 }
 
+// fitStructures is nil unless all points know them and they grow with the sessions.
+func fitStructures(points []Point) *Line {
+	var x, y []float64
+	for _, p := range points {
+		if p.Structures <= 0 {
+			return nil
+		}
+		x, y = append(x, float64(p.Sessions)), append(y, float64(p.Structures))
+	}
+	l, err := Fit(x, y)
+	if err != nil || l.Slope <= 0 {
+		return nil
+	}
+	return &l
+}
+
 // memory is the process's and the kernel's.
 func (p *Plan) memory() Line {
-	return Line{Base: p.RSS.Base + max(0, p.Sockets.Base), Slope: p.RSS.Slope + max(0, p.Sockets.Slope)}
+	l := Line{Base: p.RSS.Base + max(0, p.Sockets.Base), Slope: p.RSS.Slope + max(0, p.Sockets.Slope)}
+	if p.Structures != nil {
+		l.Base, l.Slope = l.Base+max(0, p.Structures.Base), l.Slope+p.Structures.Slope
+	}
+	return l
 }
 
 // within is how many sessions fit; the slope is above 0.

@@ -28,7 +28,7 @@ var machine = Machine{
 func server(sessions int, messages float64) Point {
 	n := float64(sessions)
 	return Point{
-		Sessions: sessions, RSS: 20<<20 + 300*int64(sessions), Sockets: 700 * int64(sessions), Descriptors: 20 + sessions,
+		Sessions: sessions, RSS: 20<<20 + 300*int64(sessions), Sockets: 700 * int64(sessions), Structures: 2500 * int64(sessions), Descriptors: 20 + sessions,
 		CPU: 0.5 + 0.1*n/1000 + 100*0.020*messages/1000, Messages: messages,
 	}
 }
@@ -83,7 +83,7 @@ func TestFirstLimit(t *testing.T) {
 	f(1980, func(m *Machine) { m.Sysctls["fs.nr_open"], m.Processes = []int{1000}, 2 })
 	f(77, func(m *Machine) { m.Sysctls["net.netfilter.nf_conntrack_max"] = []int{77} })
 	f(585, func(m *Machine) { m.Sysctls["net.ipv4.tcp_mem"] = []int{1, 2, 100} })
-	f(1048, func(m *Machine) { m.Memory = 21 << 20 })
+	f(299, func(m *Machine) { m.Memory = 21 << 20 })
 	f(19_980, func(m *Machine) { m.Sysctls["net.ipv4.ip_local_port_range"] = []int{10, 12} }) // not the server's
 	talking, err := NewPlan([]Point{server(1000, 5000), server(2000, 20_000), server(4000, 40_000)}, Machine{CPUs: 2, Descriptors: 1 << 40})
 	if err != nil || len(talking.Limits) != 1 || talking.First.Sessions != 9925 { // (200 - 0.5) / (0.0001 + 10 * 0.002)
@@ -154,4 +154,22 @@ func TestFit(t *testing.T) {
 			t.Fatalf("with a point 50 %% beside it: %+v", l)
 		}
 	})
+}
+
+// TestUnknownStructures: if one point does not know them, the plan does not guess.
+func TestUnknownStructures(t *testing.T) {
+	points := []Point{server(1000, 0), server(2000, 0), server(4000, 0)}
+	known, err := NewPlan(points, machine)
+	if err != nil || known.Structures == nil || math.Abs(known.Structures.Slope-2500) > 0.01 || known.Fits[0].Together != 300_791 { // 1 GiB - 20 MiB over 3,500
+		t.Errorf("%v: %+v, %+v", err, known.Structures, known.Fits)
+	}
+	points[1].Structures = 0
+	plan, err := NewPlan(points, machine)
+	if err != nil || plan.Structures != nil || plan.Fits[0].Together != 1_052_770 {
+		t.Errorf("%v: %+v, %+v", err, plan.Structures, plan.Fits)
+	}
+	var text bytes.Buffer
+	if err := plan.Text(&text); err != nil || !bytes.Contains(text.Bytes(), []byte("structures   unknown")) || !bytes.Contains(text.Bytes(), []byte("buffers alone")) {
+		t.Errorf("%v\n%s", err, text.String())
+	}
 }

@@ -14,8 +14,9 @@ func (p *Plan) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "memory\t%s and %.0f bytes per session, %.1f %% off at most\n", mib(p.RSS.Base), p.RSS.Slope, 100*p.RSS.Error)
 	if p.Sockets.Slope > 0 {
-		fmt.Fprintf(t, "buffers\t%.0f bytes of the kernel's per session, both ends if the tool runs here too; its structures, some KiB per socket, come on top\n", p.Sockets.Slope)
+		fmt.Fprintf(t, "buffers\t%.0f bytes of the kernel's per session, both ends if the tool runs here too\n", p.Sockets.Slope)
 	}
+	fmt.Fprintf(t, "structures\t%s\n", p.structures())
 	if p.Descriptors.Slope > 0 {
 		fmt.Fprintf(t, "descriptors\t%.0f and %.2f per session\n", p.Descriptors.Base, p.Descriptors.Slope)
 	}
@@ -34,9 +35,21 @@ func (p *Plan) Text(w io.Writer) error {
 	return err
 }
 
+// structures says what they take, or why that is not in the plan.
+func (p *Plan) structures() string {
+	if p.Structures == nil {
+		return "unknown, and in no memory below: /proc/meminfo and /proc/net/sockstat tell of them, with some hundred connections and more"
+	}
+	return fmt.Sprintf("%.0f bytes of the kernel's per session, for the server's end alone, %.1f %% off at most", p.Structures.Slope, 100*p.Structures.Error)
+}
+
 func (p *Plan) tables(w io.Writer) {
+	kernel := "with the kernel's buffers and structures"
+	if p.Structures == nil {
+		kernel = "with the kernel's buffers alone"
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nmemory\tsessions\twith socket buffers\t\n")
+	fmt.Fprintf(t, "\nmemory\tsessions\t%s\t\n", kernel)
 	for _, f := range p.Fits {
 		fmt.Fprintf(t, "%d GiB\t%s\t%s\t\n", f.GiB, thousands(f.Process), thousands(f.Together))
 	}

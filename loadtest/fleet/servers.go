@@ -16,13 +16,14 @@ type Server struct {
 	Metrics string // URL of its metrics; ""
 }
 
-// probe looks at the servers and at the machine once a second, from the start on,
-// and once more at the end.
+// probe looks at the machine at once, before anybody connects, and at it and the
+// servers once a second, from the start on, and once more at the end.
 func (c *coordinator) probe(ctx context.Context) {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
+	c.lookAtKernel()
 	select {
 	case <-ctx.Done():
 	case <-time.After(time.Until(c.start)):
@@ -48,10 +49,16 @@ func (c *coordinator) look(client *http.Client) {
 		}
 	}
 	looking.Wait()
-	c.Emit(record.Line{Server: &record.Server{
-		At: time.Since(c.start), Target: record.WholeMachine, SocketMemory: probe.SocketMemory(),
-	}})
+	c.lookAtKernel()
 	c.self(&record.Sample{})
+}
+
+func (c *coordinator) lookAtKernel() {
+	k := probe.OfKernel()
+	c.Emit(record.Line{Server: &record.Server{
+		At: max(0, time.Since(c.start)), Target: record.WholeMachine,
+		SocketMemory: k.SocketMemory, Slab: k.Slab, Sockets: k.Sockets,
+	}})
 }
 
 // lookAt emits what can be seen of one server; a scrape that fails is left out.

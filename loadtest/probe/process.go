@@ -59,25 +59,6 @@ func scheduled(pid int) (cpu, delay time.Duration, ok bool) {
 	return cpu, delay, ok
 }
 
-// SocketMemory is what the kernel holds for TCP in this network namespace, in
-// bytes; 0 if it cannot be read.
-func SocketMemory() int64 {
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return 0
-	}
-	stat, err := fs.NetSockstat()
-	if err != nil {
-		return 0
-	}
-	for _, protocol := range stat.Protocols {
-		if protocol.Protocol == "TCP" && protocol.Mem != nil {
-			return int64(*protocol.Mem) * int64(os.Getpagesize())
-		}
-	}
-	return 0
-}
-
 // OpenFiles is how many files another process may have open (its soft limit); 0 if
 // that cannot be read.
 func OpenFiles(pid int) uint64 {

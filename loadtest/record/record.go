@@ -146,6 +146,12 @@ type Server struct {
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 	// SocketMemory is the kernel's for TCP, of this network namespace, in bytes; 0: not readable.
 	SocketMemory int64 `json:"socket_memory,omitempty"`
+	// Slab is the kernel's memory for small objects, of the whole machine, in bytes: its
+	// structures for sockets are there, and much else. 0: not readable.
+	Slab int64 `json:"slab,omitempty"`
+	// Sockets are the TCP sockets in use in this network namespace: each end of a
+	// connection that is here is one.
+	Sockets int `json:"sockets,omitempty"`
 }
 
 // Broadcast is one message to all, seen by one worker.

@@ -148,6 +148,9 @@ func (v *Server) figures() []figure {
 	if v.SocketPerSession > 0 {
 		add(v.SocketPerSession, size, "socket buffers per session")
 	}
+	if v.StructuresPerSocket > 0 {
+		add(v.StructuresPerSocket, size, "of the kernel's structures per socket")
+	}
 	return all
 }
 

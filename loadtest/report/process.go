@@ -19,9 +19,13 @@ type Server struct {
 	Goroutines     int     `json:"goroutines_peak,omitempty"`
 	FDs            int     `json:"fds_peak,omitempty"`
 	// SocketPerSession is the kernel's buffers for TCP while held, of the whole network
-	// namespace: both ends, if the tool runs on the same machine. The kernel's
-	// structures, some KiB for each socket, are not among them.
+	// namespace: both ends, if the tool runs on the same machine.
 	SocketPerSession float64 `json:"socket_bytes_per_session,omitempty"`
+	// StructuresPerSocket is what the machine's slab memory grew by until the hold, over
+	// the sockets that came to it in this network namespace: one end of a connection's
+	// share, though both ends may be here. What else the kernel took meanwhile is in it.
+	// Absent: not readable, or too few sockets to tell.
+	StructuresPerSocket float64 `json:"structure_bytes_per_socket,omitempty"`
 }
 
 // Itself is the tool: all workers and their coordinator.
@@ -104,8 +108,9 @@ func (r *Run) server(open int) *Server {
 	if first, held := r.socketMemory(); open > 0 {
 		s.SocketPerSession = max(0, float64(held-first)/float64(open))
 	}
+	s.StructuresPerSocket = r.structures()
 	if len(all) == 0 {
-		if s.SocketPerSession == 0 {
+		if s.SocketPerSession == 0 && s.StructuresPerSocket == 0 {
 			return nil
 		}
 		return s
@@ -167,6 +172,36 @@ func (r *Run) socketMemory() (first, held int64) {
 		}
 	}
 	return first, held / max(1, looks)
+}
+
+// enoughSockets make what they take stand out from what else goes on in the kernel.
+const enoughSockets = 500
+
+// structures is the slab memory of one socket: the growth from the first look, before
+// anybody connected, to the hold's average. 0: unknown.
+func (r *Run) structures() float64 {
+	from, to := r.held()
+	var first *record.Server
+	var slab, sockets, looks int64
+	for i, s := range r.Servers {
+		if s.Target != record.WholeMachine || s.Slab == 0 || s.Sockets == 0 {
+			continue
+		}
+		if first == nil {
+			first = &r.Servers[i]
+		}
+		if s.At >= time.Duration(from)*time.Second && s.At <= time.Duration(to)*time.Second {
+			slab, sockets, looks = slab+s.Slab, sockets+int64(s.Sockets), looks+1
+		}
+	}
+	if looks == 0 {
+		return 0
+	}
+	came := float64(sockets)/float64(looks) - float64(first.Sockets)
+	if came < enoughSockets {
+		return 0
+	}
+	return max(0, float64(slab)/float64(looks)-float64(first.Slab)) / came
 }
 
 func (r *Run) toolMoments() []moment {
