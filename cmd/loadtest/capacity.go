@@ -146,11 +146,7 @@ func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
 	if err := o.execute(ctx, kill, file, s); err != nil {
 		return step{}, err
 	}
-	records, err := file.read()
-	if err != nil {
-		return step{}, err
-	}
-	run, err := report.Read(records)
+	run, err := report.Read(file.read())
 	if err != nil {
 		return step{}, err
 	}

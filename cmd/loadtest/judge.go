@@ -44,21 +44,15 @@ func (r *reader) judge() *judge {
 	return j
 }
 
-// report reads a record, writes what was asked for, and returns why the run is no
-// good, if it is not.
-func (j *judge) report(from io.Reader, s streams) error {
-	run, err := report.Read(from)
-	if err != nil {
-		return fmt.Errorf("record: %w", err)
-	}
+// report writes what was asked for, and returns what could not be written and why the
+// run is no good, if it is not.
+func (j *judge) report(run *report.Run, s streams) error {
 	summary := report.Summarize(run)
-	if err := j.write(run, summary, s); err != nil {
-		return err
-	}
+	unwritten := j.write(run, summary, s)
 	if err := verdict(run.End, j.allowSaturated); err != nil {
-		return err
+		return errors.Join(unwritten, err)
 	}
-	return j.objectives(summary)
+	return errors.Join(unwritten, j.objectives(summary))
 }
 
 // check says what of the reports could not be written for want of a folder, before
@@ -78,19 +72,18 @@ func (j *judge) check() error {
 	return nil
 }
 
+// write writes all that can be written: one that fails keeps the others from nothing.
 func (j *judge) write(run *report.Run, summary report.Summary, s streams) error {
-	if err := toJSON(j.json, s.out, summary); err != nil {
-		return err
-	}
-	if j.html != "" {
-		if err := toFile("html", j.html, s.out, func(w io.Writer) error { return report.HTML(w, run) }); err != nil {
-			return err
+	var text, page error
+	if j.json != "-" && j.html != "-" {
+		if err := report.Text(s.out, summary); err != nil {
+			text = fmt.Errorf("the report: %w", err)
 		}
 	}
-	if j.json == "-" || j.html == "-" {
-		return nil
+	if j.html != "" {
+		page = toFile("html", j.html, s.out, func(w io.Writer) error { return report.HTML(w, run) })
 	}
-	return report.Text(s.out, summary)
+	return errors.Join(text, toJSON(j.json, s.out, summary), page)
 }
 
 // toJSON writes value to the file of --json, if there is one.
@@ -108,14 +101,17 @@ func toJSON(name string, stdout io.Writer, value any) error {
 // toFile has write fill the named file; - is stdout.
 func toFile(flag, name string, stdout io.Writer, write func(io.Writer) error) error {
 	if name == "-" {
-		return write(stdout)
+		if err := write(stdout); err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
+		return nil
 	}
 	file, err := os.Create(name)
 	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
+		return fmt.Errorf("--%s: %w", flag, err)
 	}
 	if err := errors.Join(write(file), file.Close()); err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
+		return fmt.Errorf("--%s: %w", flag, err)
 	}
 	return nil
 }

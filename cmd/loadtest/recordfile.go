@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"fmt"
 	"io"
 	"os"
 
@@ -15,7 +17,11 @@ type recordFile struct {
 	file *os.File
 	kept bool
 
-	buffer *bufio.Writer
+	buffer  *bufio.Writer
+	written int64        // bytes that the file took
+	rest    bytes.Buffer // those after, once it took no more
+	missing int          // how many they are
+	fault   error        // why
 }
 
 func newRecordFile(name string) (*recordFile, error) {
@@ -27,22 +33,40 @@ func newRecordFile(name string) (*recordFile, error) {
 		f.file, err = os.CreateTemp("", "loadtest-*.jsonl")
 	}
 	if err != nil {
-		return nil, usagef("out: %s", oneLine(err))
+		return nil, usagef("--out: %s", oneLine(err))
 	}
-	f.buffer = bufio.NewWriterSize(f.file, 1<<16)
+	f.buffer = bufio.NewWriterSize(spill{f}, 1<<16)
 	f.Writer = record.NewWriter(f.buffer)
 	return f, nil
 }
 
+// spill writes to the file, and to memory what that does not take: a full disk costs
+// the raw records, not the run. It never fails.
+type spill struct{ f *recordFile }
+
+func (s spill) Write(p []byte) (int, error) {
+	n := 0
+	if s.f.fault == nil {
+		n, s.f.fault = s.f.file.Write(p)
+		s.f.written += int64(n)
+	}
+	s.f.missing += len(p) - n
+	s.f.rest.Write(p[n:])
+	return len(p), nil
+}
+
 // read has the records from the begin. No Write may follow.
-func (f *recordFile) read() (io.Reader, error) {
-	if err := f.buffer.Flush(); err != nil {
-		return nil, err
+func (f *recordFile) read() io.Reader {
+	_ = f.buffer.Flush() // spill does not fail
+	return bufio.NewReaderSize(io.MultiReader(io.NewSectionReader(f.file, 0, f.written), &f.rest), 1<<16)
+}
+
+// lost says what the file has not got, nil if it is complete.
+func (f *recordFile) lost() error {
+	if f.fault == nil {
+		return nil
 	}
-	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	return bufio.NewReaderSize(f.file, 1<<16), nil
+	return fmt.Errorf("--out: %w: the file ends after %d bytes of raw records, and %d are lost; the report has them all", f.fault, f.written, f.missing)
 }
 
 func (f *recordFile) close() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 
 	"github.com/urfave/cli/v3"
@@ -28,12 +29,11 @@ func reportCommand(s streams) *cli.Command {
 			if err := j.check(); err != nil {
 				return err
 			}
-			file, err := os.Open(cmd.Args().First())
+			run, err := readRecord(cmd.Args().First())
 			if err != nil {
 				return usagef("report: %s", oneLine(err))
 			}
-			defer file.Close()
-			return j.report(file, s)
+			return j.report(run, s)
 		},
 	}
 }
@@ -55,6 +55,20 @@ func compareCommand(s streams) *cli.Command {
 			return report.Compare(s.out, both[0], both[1])
 		},
 	}
+}
+
+// readRecord reads a file of raw records. Its error names the file.
+func readRecord(name string) (*report.Run, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	run, err := report.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s is no file of raw records (--out), or is damaged: %w", name, err)
+	}
+	return run, nil
 }
 
 // readSummary reads what --json wrote, or raw records.

@@ -61,7 +61,8 @@ func TestBadReportCommandLines(t *testing.T) {
 	}
 	f(exitUsage, "report: needs one file of raw records, and not 0", "report")
 	f(exitUsage, "report: open "+none, "report", none)
-	f(exitFailure, "record: ", "report", noRecord)
+	f(exitUsage, "report: "+noRecord+" is no file of raw records (--out), or is damaged: line 1: invalid character 'h'", "report", noRecord)
+	f(exitUsage, "report: "+dir+" is no file of raw records (--out), or is damaged: line 1: read "+dir+": is a directory", "report", dir)
 	for _, flag := range []string{"json", "html"} { // before anything is run: nobody listens there
 		lost, folder := filepath.Join(none, "x"), "--"+flag+"="+dir
 		f(exitUsage, flag+`: bad value "`+lost+`": must be`, "run", "idle", "--url=ws://127.0.0.1:1/", "--"+flag+"="+lost)

@@ -17,6 +17,7 @@ import (
 	"github.com/wheelgate/wheelgate/loadtest/fleet"
 	"github.com/wheelgate/wheelgate/loadtest/probe"
 	"github.com/wheelgate/wheelgate/loadtest/record"
+	"github.com/wheelgate/wheelgate/loadtest/report"
 )
 
 func runCommand(s streams) *cli.Command {
@@ -49,11 +50,11 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 	if err := o.execute(ctx, kill, file, s); err != nil {
 		return err
 	}
-	records, err := file.read()
+	run, err := report.Read(file.read())
 	if err != nil {
-		return fmt.Errorf("out: %w", err)
+		return fmt.Errorf("the raw records: %w", err)
 	}
-	return o.judge.report(records, s)
+	return errors.Join(file.lost(), o.judge.report(run, s))
 }
 
 // execute runs and records, and returns when all has ended that it started. Its
@@ -84,7 +85,7 @@ func (o *options) execute(ctx, kill context.Context, file *recordFile, s streams
 	}
 	begun = true
 	if err := file.Err(); err != nil {
-		return fmt.Errorf("out: %w", err)
+		return fmt.Errorf("the raw records: %w", err)
 	}
 	return nil
 }

@@ -8,7 +8,10 @@ import (
 )
 
 // oneLine is an error's text without line breaks.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+func oneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n") // of errors that were joined
+	return strings.Join(strings.Fields(strings.Join(lines, "; ")), " ")
+}
 
 // version overrides the module's version: -ldflags "-X main.version=v1.2.3".
 var version string
