@@ -2,7 +2,6 @@ package loadtest
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
@@ -67,7 +66,7 @@ func (j *Job) dials() ([]*client.Target, error) {
 	for i, url := range j.Targets {
 		t, err := client.NewTarget(url, j.Header, j.Subprotocols)
 		if err != nil {
-			return nil, fmt.Errorf("url: %w", err)
+			return nil, err
 		}
 		targets[i] = t
 	}

@@ -2,9 +2,7 @@ package loadtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/wheelgate/wheelgate/loadtest/client"
@@ -30,34 +28,37 @@ func (j *Job) Try(ctx context.Context) error {
 		loop.Post(func() { loop.Dial(targets[i], i) })
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("url: %s: %w", url, context.Cause(ctx))
+			return fmt.Errorf("%s: %w", url, context.Cause(ctx))
 		case err := <-h:
 			if err != nil {
-				return fmt.Errorf("url: cannot connect to %s: %w", url, err)
+				return &ConnectError{url, err}
 			}
 		}
 	}
 	return nil
 }
 
+// ConnectError is a server that does not let a client in.
+type ConnectError struct {
+	URL string
+	Err *client.Error
+}
+
+func (e *ConnectError) Error() string { return fmt.Sprintf("cannot connect to %s: %v", e.URL, e.Err) }
+
+// Unwrap returns the client's error.
+func (e *ConnectError) Unwrap() error { return e.Err }
+
 // trial receives the outcome of each handshake.
-type trial chan error
+type trial chan *client.Error
 
 func (t trial) Opened(c *client.Conn, _, _ time.Duration) {
 	t <- nil
 	c.Close(1000, "")
 }
 
-func (t trial) Failed(_ *client.Conn, err *client.Error) { t <- errors.New(describe(err)) }
+func (t trial) Failed(_ *client.Conn, err *client.Error) { t <- err }
 
 func (trial) Message(*client.Conn, client.Opcode, []byte, time.Time) {}
 
 func (trial) Closed(*client.Conn, int, string, *client.Error) {}
-
-// describe is a failed handshake in a few words.
-func describe(err *client.Error) string {
-	if err.Err == nil || strings.Contains(err.Err.Error(), err.Kind) {
-		return err.Kind
-	}
-	return err.Kind + ": " + err.Err.Error()
-}

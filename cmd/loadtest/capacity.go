@@ -82,13 +82,13 @@ func readClimb(cmd *cli.Command, o *options) (*climb, error) {
 	}
 	var err error
 	if c.slo, err = report.ParseObjectives(slo); err != nil {
-		r.fail("slo: %s", oneLine(err))
+		r.fail("--slo: %s", oneLine(err))
 	}
 	switch raise, given := r.text("raise"); {
 	case raise == "rate":
 		c.rate = true
 		if o.scenario.Messages == nil && o.scenario.Broadcasts == nil && o.scenario.Churn == nil {
-			r.fail("raise: scenario %s has no rate to raise", o.scenario.Name)
+			r.fail("--raise: scenario %s has no rate to raise", o.scenario.Name)
 		}
 	case given && raise != "connections":
 		r.bad("raise", raise, "connections or rate")
@@ -96,7 +96,7 @@ func readClimb(cmd *cli.Command, o *options) (*climb, error) {
 	r.whole("from", 1, scenario.MaxConnections, &c.from)
 	r.whole("most", 1, scenario.MaxConnections, &c.most)
 	if c.most < c.from {
-		r.fail("most: %d is below from, %d", c.most, c.from)
+		r.fail("--most: %d is below --from, %d", c.most, c.from)
 	}
 	c.json, _ = r.text("json")
 	if !cmd.IsSet("connect-rate") {

@@ -50,11 +50,11 @@ func TestBadCapacityCommandLines(t *testing.T) {
 		try(t, append([]string{"capacity"}, args...)...).wantFault(t, exitUsage, line)
 	}
 	f(`capacity: needs one scenario, a name or a file, and not 0: see loadtest capacity --help`, url)
-	f(`raise: bad value "hell": must be connections or rate`, "idle", url, "--raise=hell")
-	f(`raise: scenario idle has no rate to raise`, "idle", url, "--raise=rate")
-	f(`from: bad value "0": must be a whole number from 1 to 10000000`, "idle", url, "--from=0")
-	f(`most: 5 is below from, 1000`, "idle", url, "--most=5")
-	f(`url: cannot connect to ws://127.0.0.1:1/ws: connection refused`, "idle", url)
+	f(`--raise: bad value "hell": must be connections or rate`, "idle", url, "--raise=hell")
+	f(`--raise: scenario idle has no rate to raise`, "idle", url, "--raise=rate")
+	f(`--from: bad value "0": must be a whole number from 1 to 10000000`, "idle", url, "--from=0")
+	f(`--most: 5 is below --from, 1000`, "idle", url, "--most=5")
+	f(`--url: cannot connect to ws://127.0.0.1:1/ws: connection refused: nobody listens there`, "idle", url)
 }
 
 // TestHeldMemoryIsOfTheHold has a server that grew while all connected, and again

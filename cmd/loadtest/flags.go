@@ -46,7 +46,7 @@ type reader struct {
 
 func (r *reader) bad(name, value, allowed string) {
 	if r.fault == nil {
-		r.fault = usagef("%s: bad value %q: must be %s", name, value, allowed)
+		r.fault = usagef("--%s: bad value %q: must be %s", name, value, allowed)
 	}
 }
 
@@ -141,6 +141,10 @@ func (r *reader) header(name string) http.Header {
 		value = strings.TrimSpace(value)
 		if !ok || !printable(field, "!\"(),/:;<=>?@[\\]{} ") || field == "" || !printable(value, "") {
 			r.bad(name, text, `"Name: value"`)
+			return h
+		}
+		if c := http.CanonicalHeaderKey(field); c == "Upgrade" || c == "Connection" || strings.HasPrefix(c, "Sec-Websocket-") {
+			r.bad(name, text, "none of the handshake's own (Upgrade, Connection, Sec-WebSocket-*)")
 			return h
 		}
 		h.Add(field, value)

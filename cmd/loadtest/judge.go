@@ -38,7 +38,7 @@ func (r *reader) judge() *judge {
 	if value, given := r.text("fail-if"); given {
 		var err error
 		if j.failIf, err = report.ParseObjectives(value); err != nil {
-			r.fail("fail-if: %s", oneLine(err))
+			r.fail("--fail-if: %s", oneLine(err))
 		}
 	}
 	return j
@@ -63,10 +63,10 @@ func (j *judge) check() error {
 			continue
 		}
 		if at, err := os.Stat(filepath.Dir(name)); err != nil || !at.IsDir() {
-			return usagef("%s: bad value %q: must be a file in a folder that exists, or -", flag, name)
+			return usagef("--%s: bad value %q: must be a file in a folder that exists, or -", flag, name)
 		}
 		if at, err := os.Stat(name); err == nil && at.IsDir() {
-			return usagef("%s: bad value %q: must be a file, and is a folder", flag, name)
+			return usagef("--%s: bad value %q: must be a file, and is a folder", flag, name)
 		}
 	}
 	return nil
@@ -131,7 +131,7 @@ func (j *judge) objectives(summary report.Summary) error {
 	if broken == nil {
 		return nil
 	}
-	return fmt.Errorf("fail-if: %s", strings.Join(broken, "; "))
+	return fmt.Errorf("--fail-if: %s", strings.Join(broken, "; "))
 }
 
 // verdict says what makes a run a failed one, if anything.

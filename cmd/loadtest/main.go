@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 )
@@ -87,12 +88,24 @@ func newCommand(s streams) *cli.Command {
 	return c
 }
 
+// badFlag is cli's error about a flag in the words of all others.
+func badFlag(command string, err error) error {
+	text := oneLine(err)
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		return usagef("--%s: no flag of loadtest %s: see loadtest %s --help", strings.TrimLeft(name, "-"), command, command)
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
+		return usagef("--%s: needs a value: see loadtest %s --help", strings.TrimLeft(name, "-"), command)
+	}
+	return usagef("%s", text)
+}
+
 // quietly keeps cli from printing errors and help by itself, in all commands.
 func quietly(c *cli.Command, s streams) {
 	c.HideHelpCommand = true
 	c.DisableSliceFlagSeparator = true // headers hold commas; the other lists are split here
 	c.Writer, c.ErrWriter = s.out, s.err
-	c.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error { return usagef("%s", oneLine(err)) }
+	c.OnUsageError = func(_ context.Context, cmd *cli.Command, err error, _ bool) error { return badFlag(cmd.Name, err) }
 	c.ExitErrHandler = func(context.Context, *cli.Command, error) {}
 	for _, sub := range c.Commands {
 		quietly(sub, s)

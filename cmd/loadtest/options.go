@@ -140,6 +140,9 @@ func (r *reader) overrides(s *scenario.Scenario) {
 	r.number("connect-rate", &s.Connect.Rate)
 	var rate float64
 	if r.number("rate", &rate) {
+		if rate == 0 {
+			r.bad("rate", r.cmd.String("rate"), "a number per second above 0 and up to "+strconv.Itoa(scenario.MaxRate))
+		}
 		switch {
 		case s.Messages != nil:
 			s.Messages.Rate = rate
@@ -148,12 +151,12 @@ func (r *reader) overrides(s *scenario.Scenario) {
 		case s.Churn != nil:
 			s.Churn.Rate = rate
 		default:
-			r.fail("rate: scenario %s has no messages, broadcasts or churn: --connect-rate is for connections", s.Name)
+			r.fail("--rate: scenario %s has no messages, broadcasts or churn: --connect-rate is for connections", s.Name)
 		}
 	}
 	hold := r.duration("hold", 0, scenario.MaxHold, (*time.Duration)(&s.Hold))
 	if r.duration("duration", 0, scenario.MaxHold, (*time.Duration)(&s.Hold)) && hold {
-		r.fail("duration: is another name for hold: set one of them")
+		r.fail("--duration: is another name for --hold: set one of them")
 	}
 	var timeout, tick time.Duration
 	if r.duration("expiry", time.Millisecond, scenario.MaxHold, &timeout) {
@@ -164,7 +167,7 @@ func (r *reader) overrides(s *scenario.Scenario) {
 	}
 	if r.duration("tick", time.Millisecond, time.Hour, &tick) {
 		if s.Expire == nil {
-			r.fail("tick: is for runs with --expiry")
+			r.fail("--tick: is for runs with --expiry")
 			return
 		}
 		s.Expire.Tick = scenario.Duration(tick)
@@ -180,7 +183,7 @@ func (r *reader) fail(format string, args ...any) {
 func (r *reader) server(o *options) {
 	o.urls = r.urls("url", "ws", "wss")
 	if len(o.urls) == 0 {
-		r.fail("url: needed: the server's, such as --url ws://127.0.0.1:8080/ws")
+		r.fail("--url: needed: the server's, such as --url ws://127.0.0.1:8080/ws")
 	}
 	o.header = r.header("header")
 	o.subprotocols = r.list("subprotocol")
@@ -212,7 +215,11 @@ func (r *reader) token(name, variable string) string {
 		value = os.Getenv(variable)
 	}
 	if !printable(value, " ") {
-		r.fail("%s: bad value (secret): must be printable ASCII without spaces", name)
+		where := "--" + name
+		if !given {
+			where = variable
+		}
+		r.fail("%s: bad value (secret): must be printable ASCII without spaces", where)
 	}
 	return value
 }
@@ -244,19 +251,19 @@ func (o *options) check() error {
 	asks := len(o.broadcastURLs) > 0 || o.broadcastMessage != ""
 	switch {
 	case o.scenario.Broadcasts != nil && !asks:
-		return usagef("broadcast-url: scenario %s has broadcasts: say with --broadcast-url or --broadcast-message how they are asked for", o.scenario.Name)
+		return usagef("--broadcast-url: scenario %s has broadcasts: say with --broadcast-url or --broadcast-message how they are asked for", o.scenario.Name)
 	case o.scenario.Broadcasts == nil && asks:
-		return usagef("broadcast-url: scenario %s has no broadcasts", o.scenario.Name)
+		return usagef("--broadcast-url: scenario %s has no broadcasts", o.scenario.Name)
 	case len(o.broadcastURLs) > 0 && o.broadcastMessage != "":
-		return usagef("broadcast-message: and --broadcast-url are both set: set one of them")
+		return usagef("--broadcast-message: and --broadcast-url are both set: set one of them")
 	case o.broadcastMessage != "" && !strings.Contains(o.broadcastMessage, loadtest.BroadcastPlace):
-		return usagef("broadcast-message: bad value %q: must contain %s", o.broadcastMessage, loadtest.BroadcastPlace)
+		return usagef("--broadcast-message: bad value %q: must contain %s", o.broadcastMessage, loadtest.BroadcastPlace)
 	case len(o.metrics) > len(o.urls):
-		return usagef("metrics: %d of them for %d url: must be at most one for each", len(o.metrics), len(o.urls))
+		return usagef("--metrics: %d of them for %d --url: must be at most one for each", len(o.metrics), len(o.urls))
 	case len(o.pids) > len(o.urls):
-		return usagef("server-pid: %d of them for %d url: must be at most one for each", len(o.pids), len(o.urls))
+		return usagef("--server-pid: %d of them for %d --url: must be at most one for each", len(o.pids), len(o.urls))
 	case o.workers > o.scenario.Connections:
-		return usagef("workers: %d for %d connections: must be at most as many", o.workers, o.scenario.Connections)
+		return usagef("--workers: %d for %d connections: must be at most as many", o.workers, o.scenario.Connections)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func TestReports(t *testing.T) {
 	}
 	for _, broken := range []string{"p50(echo)>1us", "max(expiry)>1ms"} { // one is so, one was not measured
 		o := try(t, "report", out, "--json=-", "--allow-saturated", "--fail-if="+broken)
-		if o.code != exitFailure || !strings.HasPrefix(o.stderr, "loadtest: fail-if: ") || strings.Count(o.stderr, "\n") != 1 || o.stdout != string(text) {
+		if o.code != exitFailure || !strings.HasPrefix(o.stderr, "loadtest: --fail-if: ") || strings.Count(o.stderr, "\n") != 1 || o.stdout != string(text) {
 			t.Errorf("%s: exit %d, %q", broken, o.code, o.stderr)
 		}
 	}
@@ -65,11 +65,11 @@ func TestBadReportCommandLines(t *testing.T) {
 	f(exitUsage, "report: "+dir+" is no file of raw records (--out), or is damaged: line 1: read "+dir+": is a directory", "report", dir)
 	for _, flag := range []string{"json", "html"} { // before anything is run: nobody listens there
 		lost, folder := filepath.Join(none, "x"), "--"+flag+"="+dir
-		f(exitUsage, flag+`: bad value "`+lost+`": must be`, "run", "idle", "--url=ws://127.0.0.1:1/", "--"+flag+"="+lost)
-		f(exitUsage, flag+`: bad value "`+dir+`": must be a file, and is a folder`, "run", "idle", "--url=ws://127.0.0.1:1/", folder)
-		f(exitUsage, flag+`: bad value "`+lost+`": must be`, "report", noRecord, "--"+flag+"="+lost)
+		f(exitUsage, "--"+flag+`: bad value "`+lost+`": must be`, "run", "idle", "--url=ws://127.0.0.1:1/", "--"+flag+"="+lost)
+		f(exitUsage, "--"+flag+`: bad value "`+dir+`": must be a file, and is a folder`, "run", "idle", "--url=ws://127.0.0.1:1/", folder)
+		f(exitUsage, "--"+flag+`: bad value "`+lost+`": must be`, "report", noRecord, "--"+flag+"="+lost)
 	}
-	f(exitUsage, "fail-if: ", "report", noRecord, "--fail-if=p99(echo)")
+	f(exitUsage, "--fail-if: ", "report", noRecord, "--fail-if=p99(echo)")
 	f(exitUsage, "compare: needs two files, and not 1", "compare", none)
 	f(exitUsage, "compare: "+none+": ", "compare", none, none)
 	f(exitUsage, "compare: "+noRecord+": ", "compare", noRecord, noRecord)

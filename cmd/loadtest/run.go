@@ -67,7 +67,7 @@ func (o *options) execute(ctx, kill context.Context, file *recordFile, s streams
 		return err
 	}
 	if err := config.Job.Try(ctx); err != nil {
-		return unbegun(ctx, err)
+		return unbegun(ctx, usagef("--url: %s", o.explain(err)))
 	}
 	config.Servers = o.servers()
 	shown := newProgress(o, s.err)
@@ -186,14 +186,14 @@ func (o *options) localWorkers() (int, error) {
 	limit, used := probe.Descriptors()
 	room := int(min(limit, 1<<30)) - used - loadtest.Spare
 	if room < 1 {
-		return 0, usagef("connections: the limit of %d descriptors per process leaves no room: raise RLIMIT_NOFILE (ulimit -n)", limit)
+		return 0, usagef("--connections: the limit of %d descriptors per process leaves no room: raise RLIMIT_NOFILE (ulimit -n)", limit)
 	}
 	needed := (o.scenario.Connections + room - 1) / room
 	switch {
 	case o.workers == 0:
 		return needed, nil
 	case o.workers < needed:
-		return 0, usagef("workers: %d have descriptors for %d connections (the limit is %d per process), not %d: must be at least %d, or raise RLIMIT_NOFILE (ulimit -n)",
+		return 0, usagef("--workers: %d have descriptors for %d connections (the limit is %d per process), not %d: must be at least %d, or raise RLIMIT_NOFILE (ulimit -n)",
 			o.workers, o.workers*room, limit, o.scenario.Connections, needed)
 	}
 	return o.workers, nil

@@ -37,7 +37,7 @@ func workerCommand(s streams) *cli.Command {
 			case cmd.Bool("stdio"):
 				return workForParent(ctx, s)
 			case !given:
-				return usagef("listen: needed: where jobs are taken, such as --listen 127.0.0.1:7070")
+				return usagef("--listen: needed: where jobs are taken, such as --listen 127.0.0.1:7070")
 			}
 			return serveWorker(ctx, s, listen, token)
 		},
@@ -56,14 +56,14 @@ func workForParent(ctx context.Context, s streams) error {
 func serveWorker(ctx context.Context, s streams, listen, token string) error {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
-		return usagef("listen: bad value %q: must be host:port", listen)
+		return usagef("--listen: bad value %q: must be host:port", listen)
 	}
 	if ip := net.ParseIP(host); token == "" && host != "localhost" && !ip.IsLoopback() {
-		return usagef("listen: %q is not a loopback address: set LOADTEST_WORKER_TOKEN or --token, or listen on 127.0.0.1", listen)
+		return usagef("--listen: %q is not a loopback address: set LOADTEST_WORKER_TOKEN or --token, or listen on 127.0.0.1", listen)
 	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
-		return usagef("listen: %s", oneLine(err))
+		return usagef("--listen: %s", oneLine(err))
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -134,7 +133,7 @@ func (l *link) ready(ctx context.Context) error {
 		case !ok:
 			return l.gone("before it began")
 		case a.Fault != "":
-			return errors.New(a.Fault)
+			return fmt.Errorf("%s: %s", l.name, a.Fault)
 		}
 	}
 	if !l.remote {

@@ -1,17 +1,13 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
-	"net"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,6 +89,24 @@ func (s *server) broadcast(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	for c := range s.all {
 		_ = c.WriteMessage(gws.OpcodeText, payload)
+	}
+}
+
+// await returns the connections when there are n: the last handshakes' answers may be
+// out before the server has noted them.
+func (s *server) await(t *testing.T, n int) []*gws.Conn {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		all := slices.Collect(maps.Keys(s.all))
+		s.mu.Unlock()
+		if len(all) == n {
+			return all
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%d connections, want %d", len(all), n)
+			return nil
+		}
 	}
 }
 
@@ -210,296 +224,5 @@ func (r *recording) check(t *testing.T, workers int) {
 	}
 	if !seen[record.Coordinator] {
 		t.Error("no sample of the coordinator")
-	}
-}
-
-func TestWorkerProcessesShareARun(t *testing.T) {
-	s := newServer(t)
-	c, r := config(t, s, 3, "connections: 31", "hold: 1s", "messages: {rate: 100, bytes: 64, echo: true}")
-	end := runIt(t, t.Context(), c)
-	r.check(t, 3)
-	if end.Error != "" || end.Interrupted {
-		t.Errorf("%+v", end)
-	}
-	if r.count(record.Opened) != 31 || r.count(record.Sent) != 100 || r.count(record.Received) != 100 || r.count(record.Left) != 31 {
-		t.Errorf("opened %d, sent %d, received %d, left %d", r.count(record.Opened), r.count(record.Sent), r.count(record.Received), r.count(record.Left))
-	}
-	if got := r.marks(); got != "connecting,holding,leaving" {
-		t.Errorf("marks %s", got)
-	}
-}
-
-func TestBroadcastsArePostedBySchedule(t *testing.T) {
-	s := newServer(t)
-	c, r := config(t, s, 2, "connections: 10", "hold: 1s", "broadcasts: {rate: 4, bytes: 64}")
-	c.Trigger = &Trigger{URLs: []string{s.post}, Token: "s3cret"}
-	runIt(t, t.Context(), c)
-	r.check(t, 2)
-	byID := map[int]int{}
-	for _, line := range r.lines {
-		if b := line.Broadcast; b != nil {
-			byID[b.ID] += b.Receipts
-			if b.First < 0 {
-				t.Errorf("received before it was due: %+v", b)
-			}
-		}
-	}
-	if len(byID) != 4 || byID[0] != 10 || byID[3] != 10 || r.count(record.Expected) != 40 {
-		t.Errorf("%v, expected %d", byID, r.count(record.Expected))
-	}
-}
-
-func TestRefusedBroadcastsAreCounted(t *testing.T) {
-	s := newServer(t)
-	s.status.Store(http.StatusServiceUnavailable)
-	c, r := config(t, s, 1, "connections: 1", "hold: 400ms", "broadcasts: {rate: 5, bytes: 64}")
-	c.Trigger = &Trigger{URLs: []string{s.post}}
-	runIt(t, t.Context(), c)
-	refused := int64(0)
-	for _, line := range r.lines {
-		if line.Sample != nil {
-			refused += line.Sample.Errors["broadcast refused 503"]
-		}
-	}
-	if refused != 2 {
-		t.Errorf("%d were refused", refused)
-	}
-}
-
-// TestInterruptEndsInOrder ends a run of an hour: the workers leave, and the
-// record has its end.
-func TestInterruptEndsInOrder(t *testing.T) {
-	s := newServer(t)
-	c, r := config(t, s, 2, "connections: 10", "hold: 1h")
-	ctx, cancel := context.WithCancel(t.Context())
-	emit := c.Emit
-	c.Emit = func(line record.Line) {
-		emit(line)
-		if line.Mark != nil && line.Mark.Text == "holding" {
-			cancel()
-		}
-	}
-	end := runIt(t, ctx, c)
-	r.check(t, 2)
-	if !end.Interrupted || end.Error != "" || r.count(record.Left) != 10 {
-		t.Errorf("%+v, %d left in order", end, r.count(record.Left))
-	}
-}
-
-func TestKillEndsAtOnce(t *testing.T) {
-	s := newServer(t)
-	c, _ := config(t, s, 2, "connections: 10", "hold: 1h")
-	kill, cancel := context.WithCancel(t.Context())
-	emit := c.Emit
-	c.Emit = func(line record.Line) {
-		emit(line)
-		if line.Mark != nil && line.Mark.Text == "holding" {
-			cancel()
-		}
-	}
-	end, err := Run(t.Context(), kill, c)
-	if err != nil || !end.Interrupted {
-		t.Errorf("%+v, %v", end, err)
-	}
-}
-
-// TestDeadWorkerFailsTheRun has one worker crash midway: the run says so, with the
-// worker's own words, and the rest is ended in order.
-func TestDeadWorkerFailsTheRun(t *testing.T) {
-	s := newServer(t)
-	c, r := config(t, s, 1, "connections: 10", "hold: 1h")
-	c.Command[1] = asWorker + "=crash"
-	end := runIt(t, t.Context(), c)
-	if end.Error != "worker 0 ended midway: fatal error: all is lost" {
-		t.Errorf("%+v", end)
-	}
-	if last := r.lines[len(r.lines)-1]; last.End == nil || last.End.Error != end.Error {
-		t.Errorf("the record ends with %+v", last)
-	}
-}
-
-func TestSetupFaults(t *testing.T) {
-	s := newServer(t)
-	f := func(want string, change func(*Config)) {
-		t.Helper()
-		c, r := config(t, s, 1, "connections: 1")
-		change(&c)
-		_, err := Run(t.Context(), t.Context(), c)
-		var setup *SetupError
-		if !errors.As(err, &setup) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %s", err, want)
-		}
-		if len(r.lines) > 0 {
-			t.Errorf("emitted %+v", r.lines[0])
-		}
-	}
-	f("no such file", func(c *Config) { c.Command = []string{filepath.Join(t.TempDir(), "none")} })
-	f("worker 0 ended before it began", func(c *Config) { c.Command = []string{"false"} })
-	f("descriptors, and the limit is", func(c *Config) { c.Job.Scenario.Connections = 10_000_000 })
-	f("connection refused", func(c *Config) { c.Remote = []string{"127.0.0.1:1"} })
-	worker := httptest.NewServer(Handler("s3cret"))
-	defer worker.Close()
-	addr := worker.Listener.Addr().String()
-	f("401 Unauthorized: wrong token", func(c *Config) { c.Remote, c.Token = []string{addr}, "other" })
-	f("409 Conflict: busy with another run", func(c *Config) { c.Remote, c.Token = []string{addr, addr}, "s3cret" })
-}
-
-// TestWorkersElsewhere takes a local and a remote worker.
-func TestWorkersElsewhere(t *testing.T) {
-	s := newServer(t)
-	worker := httptest.NewServer(Handler("s3cret"))
-	defer worker.Close()
-	c, r := config(t, s, 1, "connections: 11", "hold: 500ms", "messages: {rate: 40, bytes: 64, echo: true}")
-	c.Remote, c.Token = []string{worker.Listener.Addr().String()}, "s3cret"
-	for range 2 { // it can be had again
-		r.lines = nil
-		end := runIt(t, t.Context(), c)
-		r.check(t, 2)
-		if end.Error != "" || r.count(record.Received) != 20 || r.count(record.Opened) != 11 {
-			t.Errorf("%+v: received %d, opened %d", end, r.count(record.Received), r.count(record.Opened))
-		}
-	}
-}
-
-// TestWorkerOutlivesNoCoordinator cuts the conversation of a remote worker midway:
-// it leaves, and takes the next job.
-func TestWorkerOutlivesNoCoordinator(t *testing.T) {
-	s := newServer(t)
-	worker := httptest.NewServer(Handler(""))
-	defer worker.Close()
-	c, _ := config(t, s, 0, "connections: 5", "hold: 1h")
-	c.Remote = []string{worker.Listener.Addr().String()}
-	kill, cancel := context.WithCancel(t.Context())
-	c.Emit = func(line record.Line) {
-		if line.Mark != nil && line.Mark.Text == "holding" {
-			cancel()
-		}
-	}
-	if _, err := Run(t.Context(), kill, c); err != nil {
-		t.Fatal(err)
-	}
-	deadline := time.Now().Add(patience)
-	for {
-		s.mu.Lock()
-		left := len(s.all)
-		s.mu.Unlock()
-		if left == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are left", left)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// TestClockOfAnotherMachine has a worker whose clock is an hour ahead.
-func TestClockOfAnotherMachine(t *testing.T) {
-	const ahead = time.Hour
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	defer theirs.Close()
-	l := newLink("x", ours, ours)
-	defer close(l.stop)
-	go func() {
-		orders, stop := make(chan order), make(chan struct{})
-		go receive(theirs, orders, stop)
-		defer close(stop)
-		answers := newSender[answer](theirs)
-		for range clocks {
-			<-orders
-			now := time.Now().Add(ahead)
-			_ = answers.send(answer{Clock: &now})
-		}
-	}()
-	if err := l.synchronize(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if off := (l.offset - ahead).Abs(); off > time.Second {
-		t.Errorf("offset %v, want %v", l.offset, ahead)
-	}
-}
-
-// TestMomentsAreToldByTheWorkersClock has one worker here and one an hour ahead.
-func TestMomentsAreToldByTheWorkersClock(t *testing.T) {
-	var here, there bytes.Buffer
-	c := &coordinator{links: []*link{
-		{orders: newSender[order](&here)},
-		{orders: newSender[order](&there), offset: time.Hour},
-	}}
-	at := time.Now()
-	c.begin(func(at time.Time) order { return order{Start: &at} }, at)
-	for text, want := range map[string]time.Time{here.String(): at, there.String(): at.Add(time.Hour)} {
-		var o order
-		if err := json.Unmarshal([]byte(text), &o); err != nil || o.Start == nil || !o.Start.Equal(want) {
-			t.Errorf("%s: want %v, %v", text, want, err)
-		}
-	}
-}
-
-func TestServersAreLookedAt(t *testing.T) {
-	s := newServer(t)
-	metrics := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "go_goroutines 77\nsessions 5\n")
-	}))
-	defer metrics.Close()
-	c, r := config(t, s, 1, "connections: 1", "hold: 100ms")
-	c.Servers = []Server{{PID: os.Getpid(), Metrics: metrics.URL}}
-	runIt(t, t.Context(), c)
-	var seen, machine int
-	for _, line := range r.lines {
-		switch v := line.Server; {
-		case v == nil:
-		case v.Target == record.WholeMachine:
-			machine++
-		default:
-			seen++
-			if v.Metrics["sessions"] != 5 || v.Process == nil || v.Process.PID != os.Getpid() || v.Process.Goroutines != 77 || v.At < 0 {
-				t.Errorf("%+v %+v", v, v.Process)
-			}
-		}
-	}
-	if seen < 2 || machine < 2 {
-		t.Errorf("looked %d and %d times", seen, machine)
-	}
-}
-
-func TestLoopsAreShared(t *testing.T) {
-	for _, c := range [][3]int{{2, 1, 2}, {2, 2, 1}, {2, 6, 1}, {8, 3, 3}, {0, 1, 1}} {
-		if got := loopsOf(c[0], c[1]); got != c[2] {
-			t.Errorf("%s", strconv.Itoa(got))
-		}
-	}
-}
-
-// TestDrainEndsTheHoldOfAll has the server let one session go, of one worker, long
-// before the hold of an hour is over, and the others a little later.
-func TestDrainEndsTheHoldOfAll(t *testing.T) {
-	s := newServer(t)
-	c, r := config(t, s, 2, "connections: 10", "hold: 1h", "drain: {within: 20s}")
-	var once sync.Once
-	emit := c.Emit
-	c.Emit = func(line record.Line) {
-		emit(line)
-		if line.Mark == nil || line.Mark.Text != "holding" {
-			return
-		}
-		once.Do(func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			after := 300 * time.Millisecond // the hold has begun
-			for conn := range s.all {
-				time.AfterFunc(after, func() { conn.WriteClose(1001, nil) })
-				after = 800 * time.Millisecond
-			}
-		})
-	}
-	end := runIt(t, t.Context(), c)
-	r.check(t, 2)
-	if end.Error != "" || end.Interrupted || r.count(record.Closed) != 10 || r.count(record.Left) != 0 {
-		t.Errorf("%+v, %d closed, %d left", end, r.count(record.Closed), r.count(record.Left))
-	}
-	if got := r.marks(); got != "connecting,holding,draining" {
-		t.Errorf("marks %s", got)
 	}
 }

@@ -22,9 +22,7 @@ func lossRun(t *testing.T, die bool, lines ...string) (record.End, *recording) {
 		if die {
 			s.stop()
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for conn := range s.all {
+		for _, conn := range s.await(t, 10) {
 			_ = conn.NetConn().Close()
 		}
 	}
