@@ -70,7 +70,13 @@ const retryAfter = time.Second
 
 // retry has a session try again later. All wait as long, so the queue is in order.
 func (l *lane) retry(i int) {
-	l.retries = append(l.retries, retry{i, l.e.now() + retryAfter})
+	s := &l.sessions[i]
+	s.since = l.e.now() + retryAfter
+	if l.phase > holding {
+		l.outlast(s)
+		return
+	}
+	l.retries = append(l.retries, retry{i, s.since})
 	if len(l.retries) == 1 {
 		l.at(l.retries[0].due, l.retryDue)
 	}

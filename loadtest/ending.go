@@ -79,7 +79,7 @@ func (l *lane) complete() bool {
 			return false
 		}
 	}
-	return l.pending == 0
+	return l.pending == 0 && l.opening == 0
 }
 
 // giveUp ends the wait.
@@ -111,7 +111,30 @@ func (l *lane) leave() {
 			l.at(l.e.now(), func(time.Time) { l.leave() })
 			return
 		}
-		l.forget(s).Close(1000, "")
+		l.part(s)
 	}
 	l.settle()
+}
+
+// outlast counts a session lost in a storm that the hold's end finds absent: it was due
+// and nobody came to it, or its turn would come later.
+func (l *lane) outlast(s *session) {
+	s.storm = false
+	l.count(due, 1)
+	if s.since <= l.e.now() {
+		l.count(dropped, 1)
+		return
+	}
+	l.count(cutOff, 1)
+}
+
+// last counts what the run's end leaves undecided.
+func (l *lane) last() {
+	l.count(cutOff, l.opening)
+	for i := range l.sessions {
+		l.count(unanswered, int(l.sessions[i].unanswered))
+	}
+	for _, n := range l.parting {
+		l.count(unanswered, int(n))
+	}
 }

@@ -188,7 +188,12 @@ type report struct {
 // sample gathers the last second from all lanes, and emits it.
 func (e *Engine) sample(last bool) {
 	reports := make(chan report, len(e.lanes))
-	e.all(func(l *lane) { reports <- report{l.swap(), l.open, l.opening, l.tellWaves(last)} })
+	e.all(func(l *lane) {
+		if last {
+			l.last()
+		}
+		reports <- report{l.swap(), l.open, l.opening, l.tellWaves(last)}
+	})
 	sum := newTally()
 	s := &record.Sample{Worker: e.job.Worker}
 	for range e.lanes {

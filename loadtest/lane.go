@@ -24,7 +24,7 @@ const (
 // are since the run's start.
 type session struct {
 	conn       *client.Conn  // nil: absent or silent
-	since      time.Duration // opening: when it was due
+	since      time.Duration // opening, or absent after a storm: when that is due
 	active     time.Duration // opening: when it was dialed; open: last activity, see doc.go
 	lost       time.Duration // storm: when it was lost
 	unanswered int32         // echoes under way
@@ -62,6 +62,9 @@ type lane struct {
 	closing       int // connections that we closed and that are not closed yet
 	receivers     int // sessions that a broadcast should reach
 	pending       int // echoes under way
+	// parting are connections that we have closed, with the echoes under way there:
+	// what was sent before the close frame may still be answered.
+	parting map[*client.Conn]int32
 
 	// Arrival, see arrive.
 	next     int
@@ -94,6 +97,7 @@ func newLane(e *Engine, loop *client.Loop, index, of int) *lane {
 		tally:    newTally(), spare: newTally(),
 		parallel: max(1, parallel/of),
 		waves:    map[int]*wave{},
+		parting:  map[*client.Conn]int32{},
 	}
 	if m := e.job.Scenario.Messages; m != nil {
 		l.payload = Payload(e.job.Run, kindEcho, 0, m.Bytes)
@@ -116,23 +120,37 @@ func (l *lane) begun(dueAt, free, now time.Duration) {
 	}
 }
 
-// forget gives up a session's connection, which the caller closes: what still
-// happens to that is no longer the session's.
-func (l *lane) forget(s *session) *client.Conn {
+// part closes a session's connection in order: what still happens to that is no longer
+// the session's, but for the echoes under way.
+func (l *lane) part(s *session) {
 	c := s.conn
-	l.lose(s)
+	if s.unanswered > 0 {
+		l.parting[c] = s.unanswered
+		s.unanswered = 0
+	}
+	l.lose(s, unanswered)
 	l.closing++
-	return c
+	c.Close(1000, "")
 }
 
-// lose makes an open session absent.
-func (l *lane) lose(s *session) {
+// parted is a connection whose close has ended.
+func (l *lane) parted(c *client.Conn) {
+	l.closing--
+	if n, ok := l.parting[c]; ok {
+		delete(l.parting, c)
+		l.count(unanswered, int(n))
+		l.pending -= int(n)
+	}
+}
+
+// lose makes an open session absent; its echoes under way count as what they are now.
+func (l *lane) lose(s *session, echoes counter) {
 	l.open--
 	l.e.level.fall()
 	if !s.slow {
 		l.receivers--
 	}
-	l.count(unanswered, int(s.unanswered))
+	l.count(echoes, int(s.unanswered))
 	l.pending -= int(s.unanswered)
 	s.conn, s.unanswered, s.slow, s.state = nil, 0, false, absent
 }
@@ -155,9 +173,10 @@ func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 		s.storm = false
 	}
 	if l.phase >= leaving {
-		l.forget(s).Close(1000, "")
+		l.part(s)
 	}
 	l.arrive()
+	l.settle()
 }
 
 // failed is called by the crowd, perhaps within Dial.
@@ -172,6 +191,7 @@ func (l *lane) failed(c *client.Conn, err *client.Error) {
 		l.retry(c.Tag())
 	}
 	l.arrive()
+	l.settle()
 }
 
 // closed is called by the crowd.
@@ -182,7 +202,7 @@ func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
 	}
 	if s.conn != c {
 		l.count(left, 1)
-		l.closing--
+		l.parted(c)
 		l.settle()
 		return
 	}
@@ -198,7 +218,7 @@ func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
 			l.tally.record(expiry, over)
 		}
 	}
-	l.lose(s)
+	l.lose(s, unanswered)
 	l.drained(code)
 	l.settle()
 }

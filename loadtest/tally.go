@@ -31,6 +31,8 @@ const (
 	vanished
 	paused
 	kept
+	abandoned
+	cutOff
 	counters
 )
 
@@ -38,6 +40,7 @@ var counterNames = [counters]record.Count{
 	record.Dialed, record.Opened, record.Failed, record.Closed, record.Left, record.Sent, record.Received,
 	record.SentBytes, record.ReceivedBytes, record.Due, record.Late, record.Dropped, record.Unanswered,
 	record.Early, record.Expected, record.Unexpired, record.Vanished, record.Paused, record.Kept,
+	record.Abandoned, record.CutOff,
 }
 
 // measure is a record.Measure as an index.

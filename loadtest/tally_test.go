@@ -85,7 +85,7 @@ func TestNamesOfCountersAndMeasures(t *testing.T) {
 	if slices.Contains(measureNames[:], "") {
 		t.Errorf("a measure without a name in %v", measureNames)
 	}
-	if counterNames[kept] != record.Kept || counterNames[due] != record.Due || measureNames[lag] != record.Lag {
+	if counterNames[cutOff] != record.CutOff || counterNames[due] != record.Due || measureNames[lag] != record.Lag {
 		t.Error("names are out of step")
 	}
 }

@@ -61,6 +61,11 @@ func (l *lane) dropUndone() {
 		}
 	}
 	l.schedules = nil
+	for i := range l.sessions {
+		if s := &l.sessions[i]; s.storm && s.state == absent {
+			l.outlast(s)
+		}
+	}
 }
 
 // awaitHold has the hold begin at a moment that is the same for all lanes and
@@ -93,7 +98,7 @@ func (l *lane) hold() {
 	}
 	l.work(l.plan.Messages, l.sendMessage)
 	l.work(l.plan.Churn, l.churn)
-	l.work(l.plan.Storms, l.storm)
+	l.follow(l.plan.Storms, l.storm) // no work: the reconnects are
 	l.at(l.held+sc.Hold.Std(), func(time.Time) { l.end() })
 }
 
@@ -137,7 +142,7 @@ func (l *lane) churn(n int, dueAt time.Duration) {
 	i := n % len(l.sessions)
 	switch s := &l.sessions[i]; s.state {
 	case open:
-		l.forget(s).Close(1000, "")
+		l.part(s)
 		l.dial(i, dueAt)
 	case absent:
 		l.dial(i, dueAt)
@@ -149,16 +154,18 @@ func (l *lane) churn(n int, dueAt time.Duration) {
 // storm drops all and has them come back, each at a moment of its own within the jitter.
 func (l *lane) storm(_ int, dueAt time.Duration) {
 	var lost []int
+	jitter := l.e.job.Scenario.Storm.Jitter.Std()
+	comes := func(i int) time.Duration { return l.sessions[i].since }
 	for i := range l.sessions {
 		if s := &l.sessions[i]; s.state == open {
 			s.storm, s.lost = true, dueAt
+			s.since = dueAt + time.Duration(scenario.Spread(l.plan.Connections.Index(i))*float64(jitter))
 			lost = append(lost, i)
-			l.forget(s).Abort()
+			c := s.conn
+			l.lose(s, abandoned)
+			l.closing++
+			c.Abort()
 		}
-	}
-	jitter := l.e.job.Scenario.Storm.Jitter.Std()
-	comes := func(i int) time.Duration {
-		return dueAt + time.Duration(scenario.Spread(l.plan.Connections.Index(i))*float64(jitter))
 	}
 	slices.SortFunc(lost, func(a, b int) int { return int(comes(a) - comes(b)) })
 	var back func(time.Time)
@@ -201,7 +208,7 @@ func (l *lane) vanish(share float64) {
 	for i := range l.sessions {
 		if s := &l.sessions[i]; l.chosen(i, share) {
 			c := s.conn
-			l.lose(s)
+			l.lose(s, abandoned)
 			s.state = silent
 			l.count(vanished, 1)
 			c.Vanish()
@@ -246,21 +253,36 @@ func (l *lane) sendBroadcast(k int, _ time.Duration) {
 func (l *lane) message(c *client.Conn, payload []byte, at time.Duration) {
 	l.count(received, 1)
 	l.count(receivedBytes, len(payload))
-	s := &l.sessions[c.Tag()]
-	if s.conn != c || !l.told {
+	if !l.told {
 		return
 	}
+	s := &l.sessions[c.Tag()]
 	kind, k, ok := marked(l.e.prefix, payload)
 	switch {
 	case !ok:
-	case kind == kindEcho && s.unanswered > 0 && l.asked(c.Tag(), k):
-		s.unanswered--
+	case kind == kindEcho && l.asked(c.Tag(), k) && l.answered(s, c):
 		l.pending--
 		l.tally.record(echo, at-l.held-l.plan.Messages.DueIndex(k))
 		l.settle()
-	case kind == kindBroadcast && k < l.plan.Broadcasts.Total:
+	case kind == kindBroadcast && s.conn == c && k < l.plan.Broadcasts.Total:
 		l.receipt(s, k, at)
 	}
+}
+
+// answered takes one echo off those under way on a connection, if there are any.
+func (l *lane) answered(s *session, c *client.Conn) bool {
+	if s.conn == c {
+		if s.unanswered == 0 {
+			return false
+		}
+		s.unanswered--
+		return true
+	}
+	n := l.parting[c]
+	if n > 0 {
+		l.parting[c] = n - 1
+	}
+	return n > 0
 }
 
 // asked reports whether message k is of this session, and not another's that a

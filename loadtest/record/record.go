@@ -94,12 +94,19 @@ const (
 	Received      Count = "received" // messages
 	SentBytes     Count = "sent_bytes"
 	ReceivedBytes Count = "received_bytes"
-	Due           Count = "due"     // work the schedule asked for
-	Late          Count = "late"    // begun more than 1 ms after it was due
-	Dropped       Count = "dropped" // never begun: nobody was there to do it
-	Unanswered    Count = "unanswered"
-	Early         Count = "early"    // sessions that expired before they were due
-	Expected      Count = "expected" // deliveries a broadcast should have made
+	Due           Count = "due"        // work the schedule asked for
+	Late          Count = "late"       // begun more than 1 ms after it was due
+	Dropped       Count = "dropped"    // never begun: nobody was there to do it
+	Unanswered    Count = "unanswered" // echoes that did not come, though the connection waited for them
+	// Abandoned echoes were under way on connections that the scenario cut (storm,
+	// half-open): nobody knows whether they would have come.
+	Abandoned Count = "abandoned"
+	// CutOff is what the run's end left undecided: handshakes under way, and reconnects
+	// after a storm that were due later. All that is due is opened, failed, dropped or cut
+	// off, or a message.
+	CutOff   Count = "cut_off"
+	Early    Count = "early"    // sessions that expired before they were due
+	Expected Count = "expected" // deliveries a broadcast should have made
 	// Unexpired sessions were open long after they should have expired: half the
 	// timeout, or 10 s if that is more.
 	Unexpired Count = "unexpired"
