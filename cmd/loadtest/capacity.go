@@ -233,7 +233,7 @@ func (c *climb) point(st step) {
 	c.points = append(c.points, capacity.Point{
 		Sessions: open, RSS: st.rss, Sockets: int64(server.SocketPerSession * float64(open)),
 		Structures:  int64(server.StructuresPerSocket * float64(open)),
-		Descriptors: server.FDs, CPU: server.CPU, Messages: st.summary.SentRate + st.summary.Received,
+		Descriptors: server.FDs, CPU: known(server.CPU), Messages: st.summary.SentRate + st.summary.Received,
 	})
 }
 
@@ -331,14 +331,22 @@ func (c *climb) ratePoints() (all []capacity.RatePoint) {
 	for _, st := range c.steps {
 		p := capacity.RatePoint{Rate: st.n, Messages: st.summary.SentRate + st.summary.Received, Held: st.held, Saturated: st.late}
 		if server := st.summary.Server; server != nil {
-			p.Server = server.CPU
+			p.Server = known(server.CPU)
 		}
 		if tool := st.summary.Itself; tool != nil && len(c.options.remote) == 0 {
-			p.Tool = tool.CPU
+			p.Tool = known(tool.CPU)
 		}
 		all = append(all, p)
 	}
 	return all
+}
+
+// known is 0 for what was not measured.
+func known(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
 }
 
 func (c *climb) check() *check {

@@ -32,6 +32,11 @@ func figures(s Summary) []figure {
 		all = append(all, figure{section, name, v, as})
 	}
 	count := func(c record.Count, name string) { add(float64(s.Counts[c]), whole, name) }
+	some := func(c record.Count, name string) {
+		if s.Counts[c] > 0 {
+			count(c, name)
+		}
+	}
 
 	section = "connections"
 	add(float64(s.PeakOpen), whole, "open at most")
@@ -51,12 +56,12 @@ func figures(s Summary) []figure {
 		count(record.Late, "late")
 		count(record.Dropped, "dropped")
 		count(record.Unanswered, "unanswered")
+		some(record.Abandoned, "abandoned")
+		some(record.CutOff, "cut off by the end")
 	}
 	section = "on purpose"
 	for _, c := range []record.Count{record.Vanished, record.Paused, record.Left} {
-		if s.Counts[c] > 0 {
-			count(c, string(c))
-		}
+		some(c, string(c))
 	}
 	all = append(all, s.Broadcasts.figures()...)
 	all = append(all, s.Expiry.figures()...)
@@ -84,12 +89,15 @@ func (e *Expiry) figures() []figure {
 		return nil
 	}
 	const section = "expiry"
+	if e.Count+e.Early+e.Unexpired == 0 {
+		return []figure{{section, "expired while the run lasted", 0, nothing}}
+	}
 	all := []figure{
 		{section, "on time or late", float64(e.Count), whole},
 		{section, "early", float64(e.Early), whole},
 		{section, "never", float64(e.Unexpired), whole},
 	}
-	if e.TickMS == 0 {
+	if e.TickMS == 0 || e.Count == 0 {
 		return all
 	}
 	return append(all,
@@ -133,7 +141,7 @@ func (v *Server) figures() []figure {
 		add(float64(v.RSSPeak), size, "RSS at most")
 		add(float64(v.RSSAfter), size, "RSS after")
 		add(v.PerSession, size, "RSS per session")
-		add(v.CPU, percentage, "CPU while held")
+		all = append(all, cpuHeld(section, v.CPU))
 		add(v.CPUSeconds, seconds, "CPU in all")
 	}
 	if v.CPUPerThousand > 0 {
@@ -162,7 +170,7 @@ func (i *Itself) figures(lag Latency) []figure {
 	all := []figure{
 		{section, "RSS at most", float64(i.RSSPeak), size},
 		{section, "RSS per connection", i.PerConnection, size},
-		{section, "CPU while held", i.CPU, percentage},
+		cpuHeld(section, i.CPU),
 		{section, "CPU in all", i.CPUSeconds, seconds},
 	}
 	if i.DelayShare > 0 {
@@ -172,6 +180,18 @@ func (i *Itself) figures(lag Latency) []figure {
 		all = append(all, figure{section, "lag at p99", lag.P99 / 1000, seconds})
 	}
 	return all
+}
+
+// nothing is a count of 0 that is the news.
+func nothing(float64) string { return "nothing" }
+
+// cpuHeld is the CPU of a hold, in percent of a core; nil: it was too short to tell.
+func cpuHeld(section string, cpu *float64) figure {
+	const name = "CPU while held"
+	if cpu == nil {
+		return figure{section, name, 0, func(float64) string { return "unknown (hold too short)" }}
+	}
+	return figure{section, name, *cpu, percentage}
 }
 
 // whole writes 1234567 as 1,234,567.

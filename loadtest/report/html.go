@@ -99,7 +99,7 @@ func highlights(s Summary) []highlight {
 	}
 	if e := s.Expiry; e != nil {
 		faults("expired early", e.Early)
-		if e.TickMS > 0 {
+		if e.TickMS > 0 && e.Count > 0 {
 			add("ticks late at p99", plain(e.P99Ticks), false)
 		}
 	}

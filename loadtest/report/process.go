@@ -8,12 +8,12 @@ import (
 
 // Server is the server's processes together. A figure that could not be read is absent.
 type Server struct {
-	RSSBefore  int64   `json:"rss_before_bytes"`
-	RSSPeak    int64   `json:"rss_peak_bytes"`
-	RSSAfter   int64   `json:"rss_after_bytes"`
-	PerSession float64 `json:"rss_per_session_bytes,omitempty"` // growth to the peak, over the peak of open connections
-	CPU        float64 `json:"cpu_percent"`                     // while held; 100 is one core
-	CPUSeconds float64 `json:"cpu_s"`                           // over the run
+	RSSBefore  int64    `json:"rss_before_bytes"`
+	RSSPeak    int64    `json:"rss_peak_bytes"`
+	RSSAfter   int64    `json:"rss_after_bytes"`
+	PerSession float64  `json:"rss_per_session_bytes,omitempty"` // growth to the peak, over the peak of open connections
+	CPU        *float64 `json:"cpu_percent,omitempty"`           // while held; 100 is one core; nil: the hold was too short for two looks
+	CPUSeconds float64  `json:"cpu_s"`                           // over the run
 	// CPUPerThousand is for 1,000 messages in or out while held, everything else in that time included.
 	CPUPerThousand float64 `json:"cpu_ms_per_1000_messages,omitempty"`
 	Goroutines     int     `json:"goroutines_peak,omitempty"`
@@ -30,10 +30,10 @@ type Server struct {
 
 // Itself is the tool: all workers and their coordinator.
 type Itself struct {
-	CPU           float64 `json:"cpu_percent"` // while held; 100 is one core
-	CPUSeconds    float64 `json:"cpu_s"`       // over the run, from each process's first sample on
-	RSSPeak       int64   `json:"rss_peak_bytes"`
-	PerConnection float64 `json:"rss_per_connection_bytes,omitempty"` // the peak over the connections: what the processes take without any is included
+	CPU           *float64 `json:"cpu_percent,omitempty"` // while held; 100 is one core; nil: the hold was too short for two looks
+	CPUSeconds    float64  `json:"cpu_s"`                 // over the run, from each process's first sample on
+	RSSPeak       int64    `json:"rss_peak_bytes"`
+	PerConnection float64  `json:"rss_per_connection_bytes,omitempty"` // the peak over the connections: what the processes take without any is included
 	// DelayShare is the time that runnable threads waited for a CPU, over the run's time; 0: not readable.
 	DelayShare float64 `json:"run_queue_delay_percent,omitempty"`
 }
@@ -124,11 +124,12 @@ func (r *Run) server(open int) *Server {
 	}
 	s.CPUSeconds = all[len(all)-1].cpu.Seconds()
 	if begin, end := r.heldOf(all); end.at > begin.at {
-		s.CPU = percent(end.cpu-begin.cpu, end.at-begin.at)
+		cpu := percent(end.cpu-begin.cpu, end.at-begin.at)
+		s.CPU = &cpu
 		from, to := r.held()
 		messages := r.rate(record.Sent, from, to) + r.rate(record.Received, from, to)
 		if messages > 0 {
-			s.CPUPerThousand = s.CPU * 10 / messages * 1000
+			s.CPUPerThousand = cpu * 10 / messages * 1000
 		}
 	}
 	return s
@@ -138,9 +139,12 @@ func percent(part, whole time.Duration) float64 {
 	return 100 * float64(part) / float64(max(whole, 1))
 }
 
-// heldOf is the first and the last moment of the hold.
+// heldOf is the first and the last moment of the hold, the same if it was too short.
 func (r *Run) heldOf(all []moment) (begin, end moment) {
-	from, to := r.held()
+	from, to, ok := r.hold()
+	if !ok {
+		return begin, end
+	}
 	found := false
 	for _, m := range all {
 		if m.at < time.Duration(from)*time.Second || m.at > time.Duration(to)*time.Second {
@@ -226,7 +230,8 @@ func (r *Run) itself(open int) *Itself {
 		t.RSSPeak = max(t.RSSPeak, m.rss)
 	}
 	if begin, end := r.heldOf(all); end.at > begin.at {
-		t.CPU = percent(end.cpu-begin.cpu, end.at-begin.at)
+		cpu := percent(end.cpu-begin.cpu, end.at-begin.at)
+		t.CPU = &cpu
 	}
 	t.CPUSeconds, t.DelayShare = end.cpu.Seconds(), percent(end.delay, end.at)
 	if open > 0 {

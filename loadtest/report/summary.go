@@ -145,8 +145,17 @@ func latency(h *hdrhistogram.Histogram) Latency {
 	return Latency{h.TotalCount(), q(50), q(90), q(99), q(99.9), ms(h.Max())}
 }
 
-// held is the seconds between the marks "holding" and the next, or all.
+// held is the whole seconds between the marks "holding" and the next, or all if there is
+// none.
 func (r *Run) held() (from, to int) {
+	if from, to, ok := r.hold(); ok {
+		return from, to
+	}
+	return 0, len(r.Seconds)
+}
+
+// hold is held, or not ok if the hold had no whole second.
+func (r *Run) hold() (from, to int, ok bool) {
 	for i, m := range r.Marks {
 		if m.Text != "holding" {
 			continue
@@ -156,10 +165,10 @@ func (r *Run) held() (from, to int) {
 			to = min(to, int(r.Marks[i+1].At/time.Second))
 		}
 		if from = int((m.At + time.Second - 1) / time.Second); from < to {
-			return from, to
+			return from, to, true
 		}
 	}
-	return 0, len(r.Seconds)
+	return 0, 0, false
 }
 
 // connectRate is how fast the crowd came, those left out who came back later.
@@ -222,7 +231,7 @@ func (s *Summary) expiry(r *Run) {
 	}
 	late := s.Latencies[string(record.Expiry)]
 	e := &Expiry{Count: late.Count, Early: s.Counts[record.Early], Unexpired: s.Counts[record.Unexpired]}
-	if e.TickMS = ms(int64(r.Header.Tick)); e.TickMS > 0 {
+	if e.TickMS = ms(int64(r.Header.Tick)); e.TickMS > 0 && late.Count > 0 {
 		e.P50Ticks, e.P99Ticks, e.MaxTicks = late.P50/e.TickMS, late.P99/e.TickMS, late.Max/e.TickMS
 	}
 	s.Expiry = e
