@@ -5,6 +5,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 TAGS     := urfave_cli_no_template
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
+# The run of bench-100k. No recipe calls $(MAKE): make -n would run that line.
+FLEET    := $(GO) test -run 'TestFleet$$' -v -count 1 -timeout 10m ./bench -fleet 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test check fuzz bench bench-results bench-100k soak generate
@@ -45,11 +47,11 @@ bench-results: ## run all that docs/benchmarks.md quotes, into bench/results; ab
 	bench/record.sh deadline $(GO) test -run '^$$' -bench ReadDeadline -benchtime 300ms -timeout 20m ./bench
 	bench/record.sh wheel $(GO) test -run '^$$' -bench 'Touch|WheelCalls|WheelIdle' -timeout 20m ./bench
 	bench/record.sh memory $(GO) test -run '^$$' -bench 'Memory|IdleLatency' -benchtime 1x -timeout 20m ./bench
-	bench/record.sh fleet $(MAKE) --no-print-directory bench-100k
+	bench/record.sh fleet $(FLEET)
 	cd bench/peers && ../record.sh peers $(GO) run ./measure
 
 bench-100k: ## 100,000 real sessions at a fleet of gateways; about four minutes
-	$(GO) test -run 'TestFleet$$' -v -count 1 -timeout 10m ./bench -fleet 100000
+	$(FLEET)
 
 soak: ## ten minutes of clients that come, go and misbehave
 	$(GO) test -run TestSoak -v -count 1 -timeout 20m ./bench -soak 10m
