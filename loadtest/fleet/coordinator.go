@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -26,6 +27,8 @@ type Config struct {
 	Servers []Server // what to look at, by index of the target
 	Trigger *Trigger // of broadcasts; nil: none
 	Header  record.Header
+
+	silence time.Duration // for tests; 0: silence
 }
 
 // SetupError is why a run did not begin: nothing has been measured.
@@ -39,6 +42,9 @@ const (
 	setupWait = 30 * time.Second
 	lead      = 250 * time.Millisecond // between an order and the moment it is for
 	stopWait  = 15 * time.Second       // for workers to leave in order
+	// silence is how long a worker may say nothing, of whom a sample comes each second,
+	// before it counts as lost: it hangs, or the network to it does.
+	silence = 30 * time.Second
 )
 
 // Run runs it and returns how it ended, which has been emitted too. The end of ctx
@@ -205,6 +211,11 @@ func (c *coordinator) forward(i int, l *link, kill context.Context) {
 func (c *coordinator) supervise(ctx, kill context.Context) (interrupted bool) {
 	cancelled := ctx.Done()
 	var giveUp <-chan time.Time
+	watchdog := time.NewTicker(time.Second)
+	defer watchdog.Stop()
+	for _, l := range c.links {
+		l.heard = time.Now()
+	}
 	for c.done < len(c.links) {
 		select {
 		case m := <-c.messages:
@@ -215,6 +226,8 @@ func (c *coordinator) supervise(ctx, kill context.Context) (interrupted bool) {
 		case <-cancelled:
 			cancelled, interrupted = nil, true
 			c.stop()
+		case <-watchdog.C:
+			c.listenFor()
 		case <-giveUp:
 			c.fail("some workers did not leave in order")
 			return interrupted
@@ -258,8 +271,21 @@ func (c *coordinator) fail(fault string) {
 	}
 }
 
+// listenFor fails a run of which a worker has fallen silent; the end of the run ends it.
+func (c *coordinator) listenFor() {
+	most := cmp.Or(c.silence, silence)
+	for _, l := range c.links {
+		if quiet := time.Since(l.heard); !l.done && quiet > most {
+			l.done = true // nobody waits for it
+			c.done++
+			c.fail(fmt.Sprintf("%s has said nothing for %v", l.name, quiet.Round(time.Second)))
+		}
+	}
+}
+
 func (c *coordinator) take(ctx context.Context, m message) {
 	l := c.links[m.worker]
+	l.heard = time.Now()
 	if l.done {
 		return // its stream's end
 	}

@@ -29,6 +29,16 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(asWorker) {
 	case "":
 		goleak.VerifyTestMain(m)
+	case "hang":
+		// A worker that goes silent midway, and does not leave when it is told to.
+		in, out := io.Pipe()
+		go func() { _, _ = io.Copy(out, io.LimitReader(os.Stdin, 2000)) }()
+		mute, cut := io.Pipe()
+		go func() { _ = Work(context.Background(), in, cut) }()
+		go func() { _, _ = io.Copy(os.Stdout, mute) }()
+		<-time.After(700 * time.Millisecond)
+		_ = mute.Close()
+		select {}
 	case "crash":
 		// A worker that takes its job and then dies, with words on stderr.
 		in, out := io.Pipe()

@@ -24,6 +24,7 @@ type link struct {
 	hangUp  func() error  // what end does, once
 	offset  time.Duration // the worker's clock minus ours
 	done    bool          // has said its last word
+	heard   time.Time     // its latest word
 
 	once sync.Once
 	last error

@@ -33,6 +33,21 @@ func TestWorkerProcessesShareARun(t *testing.T) {
 	}
 }
 
+// TestSilentWorkerFailsTheRun has one that hangs: it is not waited for without end.
+func TestSilentWorkerFailsTheRun(t *testing.T) {
+	s := newServer(t)
+	c, r := config(t, s, 1, "connections: 10", "hold: 1h")
+	c.Command[1] = asWorker + "=hang"
+	c.silence = 2 * time.Second
+	end := runIt(t, t.Context(), c)
+	if !strings.HasPrefix(end.Error, "worker 0 has said nothing for ") || end.Interrupted {
+		t.Errorf("%+v", end)
+	}
+	if last := r.lines[len(r.lines)-1]; last.End == nil {
+		t.Errorf("the record ends with %+v", last)
+	}
+}
+
 func TestSetupFaults(t *testing.T) {
 	s := newServer(t)
 	f := func(want string, change func(*Config)) {
