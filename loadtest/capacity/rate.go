@@ -94,13 +94,23 @@ func (p *RatePlan) limits(cpus int) {
 // tool is what the tool takes for one a second at the highest rate that held, in percent
 // of a core.
 func (p *RatePlan) tool() float64 {
-	for _, x := range p.Points {
-		if x.Rate == p.Highest && x.Held {
-			return x.Tool / float64(x.Rate)
-		}
+	if best := p.best(); best != nil {
+		return best.Tool / float64(best.Rate)
 	}
 	return 0
 }
+
+// best is the point of the highest rate that held; nil: none did.
+func (p *RatePlan) best() *RatePoint {
+	for i, x := range p.Points {
+		if x.Rate == p.Highest && x.Held {
+			return &p.Points[i]
+		}
+	}
+	return nil
+}
+
+const moreTools = "more workers, on other machines (--workers host:port)"
 
 // firstRate names the limit from what was used when a rate did not hold.
 func firstRate(broke *RatePoint, cpus int, why string) RateLimit {
@@ -115,8 +125,10 @@ func firstRate(broke *RatePoint, cpus int, why string) RateLimit {
 			Name:    fmt.Sprintf("CPU that the server shares with the tool: %.0f and %.0f %% of %.0f", broke.Server, broke.Tool, all),
 			Setting: "the tool on another machine (--workers host:port), or more CPUs",
 		}
+	case broke.Saturated && cpus > 0:
+		return RateLimit{Name: fmt.Sprintf("the tool itself: it used %.0f and the server %.0f %% of %.0f", broke.Tool, broke.Server, all), Setting: moreTools}
 	case broke.Saturated:
-		return RateLimit{Name: "the tool itself", Setting: "more workers, on other machines (--workers host:port)"}
+		return RateLimit{Name: "the tool itself", Setting: moreTools}
 	case strings.Contains(why, "no descriptors"):
 		return RateLimit{Name: "descriptors", Setting: "ulimit -n (RLIMIT_NOFILE)"}
 	case cpus == 0:
@@ -136,6 +148,10 @@ func (p *RatePlan) Text(w io.Writer) error {
 		fmt.Fprintf(t, "CPU\t%.1f ms per 1,000 messages in or out, and %.1f %% of a core besides; %.1f %% off at most\n", p.CPU.PerThousandMessages, max(0, p.CPU.Base), 100*p.CPU.Error)
 	} else {
 		fmt.Fprintln(t, "CPU\tunknown: needs two rates at which the server's process is seen (--server-pid) for two seconds or more (--hold)")
+	}
+	if best := p.best(); best != nil && best.Server > 0 && best.Messages > 0 {
+		fmt.Fprintf(t, "measured\tserver %.0f %% and tool %.0f %% of a core at %s per second: %.1f ms of the server's for 1,000 messages, all included\n",
+			best.Server, best.Tool, thousands(best.Rate), 10_000*best.Server/best.Messages)
 	}
 	if p.Messages > 0 {
 		fmt.Fprintf(t, "messages\t%.4g of the server's, in and out, for one of what is raised\n", p.Messages)
