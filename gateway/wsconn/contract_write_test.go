@@ -2,6 +2,7 @@ package wsconn_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -43,6 +44,45 @@ func contractOutboxFull(t *testing.T, l link, newTransport func(wsconn.Config) t
 		t.Errorf("an empty outbox refuses a big frame: %v", err)
 	}
 	slow.expect(fin|opBinary, repeat(3<<20))
+}
+
+// contractSendMessage: what the socket did not take stays what it was, whatever is sent
+// afterwards, to whomever, from the same bytes.
+func contractSendMessage(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
+	srv := newServer(t, newTransport(testConfig), l, nil)
+	slow, slowSession := srv.connect()
+	other, otherSession := srv.connect()
+	message := func(n int) string { return fmt.Sprintf("%06d", n) + repeat(500) }
+	var reused []byte
+	accepted := 0
+	for err := error(nil); err == nil; {
+		reused = append(reused[:0], message(accepted)...)
+		if err = slowSession.conn.SendMessage(wsconn.Binary, reused); err == nil {
+			accepted++
+		} else if !errors.Is(err, wsconn.ErrFull) {
+			t.Fatalf("SendMessage to a slow reader: %v", err)
+		}
+		if err := otherSession.conn.SendMessage(wsconn.Text, []byte("quick")); err != nil {
+			t.Fatal(err)
+		}
+		other.expect(fin|opText, "quick")
+	}
+	for n := range accepted {
+		slow.expect(fin|opBinary, message(n))
+	}
+	for _, n := range []int{0, 125, 126, 4096, 4097, 1 << 16} {
+		if err := otherSession.conn.SendMessage(wsconn.Binary, []byte(repeat(n))); err != nil {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+		other.expect(fin|opBinary, repeat(n))
+	}
+	if err := otherSession.conn.SendMessage(wsconn.Text, []byte("\xff")); !errors.Is(err, wsconn.ErrInvalidUTF8) {
+		t.Errorf("a text that is none: %v", err)
+	}
+	otherSession.conn.Close(1000, "")
+	if err := otherSession.conn.SendMessage(wsconn.Text, nil); !errors.Is(err, wsconn.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
 }
 
 func contractCloseBehindBacklog(t *testing.T, l link, newTransport func(wsconn.Config) transport) {

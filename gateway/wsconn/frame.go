@@ -33,17 +33,24 @@ type Frame struct {
 // is none (RFC 6455 section 5.6) and ErrControlTooLong for a ping or pong of
 // more than 125 bytes; it sets no other bound on the payload.
 func NewFrame(op Opcode, payload []byte) (*Frame, error) {
-	switch op {
-	case Text, Binary:
-	case Ping, Pong:
-		if len(payload) > maxControl {
-			return nil, ErrControlTooLong
-		}
-	default:
-		return nil, fmt.Errorf("wsconn: no frame with opcode %#x", op)
+	f := new(Frame)
+	if err := f.encode(op, payload); err != nil {
+		return nil, err
 	}
-	return encode(op, payload)
+	return f, nil
 }
+
+// sendNew is SendMessage for whom a frame of its own costs nothing that matters.
+func sendNew(c Conn, op Opcode, payload []byte) error {
+	f, err := NewFrame(op, payload)
+	if err != nil {
+		return err
+	}
+	return c.Send(f)
+}
+
+// maxReused is the longest payload whose frame is kept for the next, in bytes.
+const maxReused = 4 << 10
 
 // closeFrame encodes a close frame. NoStatus, which must not be sent as a code,
 // gives an empty one. A reason that does not fit is cut between two runes.
@@ -53,7 +60,8 @@ func closeFrame(code uint16, reason string) *Frame {
 		payload = binary.BigEndian.AppendUint16(payload, code)
 		payload = append(payload, cutReason(reason)...)
 	}
-	f, _ := encode(opClose, payload) // only a text is judged
+	f := &Frame{op: opClose}
+	f.build(payload)
 	return f
 }
 
@@ -78,14 +86,35 @@ func (f *Frame) Opcode() Opcode { return f.op }
 // isData reports whether the frame counts in End.Unsent.
 func (f *Frame) isData() bool { return f.op == Text || f.op == Binary }
 
-// encode builds the frame here and not in gws: as a server has no mask to apply, it
-// is a header and a copy, and gws makes three of them.
-func encode(op Opcode, payload []byte) (*Frame, error) {
-	if op == Text && !utf8.Valid(payload) {
-		return nil, ErrInvalidUTF8
+// encode makes f what NewFrame returns. Nobody else may have f.
+func (f *Frame) encode(op Opcode, payload []byte) error {
+	switch op {
+	case Text:
+		if !utf8.Valid(payload) {
+			return ErrInvalidUTF8
+		}
+	case Binary:
+	case Ping, Pong:
+		if len(payload) > maxControl {
+			return ErrControlTooLong
+		}
+	default:
+		return fmt.Errorf("wsconn: no frame with opcode %#x", op)
 	}
+	f.op = op
+	f.build(payload)
+	return nil
+}
+
+// build builds the frame here and not in gws: as a server has no mask to apply, it
+// is a header and a copy, and gws makes three of them.
+func (f *Frame) build(payload []byte) {
 	const longest = 10 // bytes of header
-	wire := append(make([]byte, 0, longest+len(payload)), finBit|byte(op))
+	wire := f.wire[:0]
+	if cap(wire) < longest+len(payload) {
+		wire = make([]byte, 0, longest+len(payload))
+	}
+	wire = append(wire, finBit|byte(f.op))
 	switch n := len(payload); {
 	case n <= maxControl:
 		wire = append(wire, byte(n))
@@ -94,5 +123,5 @@ func encode(op Opcode, payload []byte) (*Frame, error) {
 	default:
 		wire = binary.BigEndian.AppendUint64(append(wire, 127), uint64(n))
 	}
-	return &Frame{wire: append(wire, payload...), op: op}, nil
+	f.wire = append(wire, payload...)
 }

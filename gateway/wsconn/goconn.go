@@ -31,7 +31,6 @@ type goroutineConn struct {
 	early       []byte // read by net/http, not by us; nil when used up
 	readErr     error  // what ended the input, nil while it goes on
 	established bool   // the 101 is written
-	unfinished  bool   // what Handler.Unfinished was told last
 	counted     int32  // bytes of the transport's partials
 	verdict     verdict
 
@@ -109,6 +108,9 @@ func (c *goroutineConn) Send(f *Frame) error {
 	}
 	return nil
 }
+
+// SendMessage implements Conn.
+func (c *goroutineConn) SendMessage(op Opcode, payload []byte) error { return sendNew(c, op, payload) }
 
 // Close implements Conn.
 func (c *goroutineConn) Close(code uint16, reason string) { c.close(code, reason, false) }

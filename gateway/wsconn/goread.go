@@ -45,8 +45,8 @@ func (c *goroutineConn) linger() {
 
 // settle accounts for what is unfinished when gws has read all that came.
 func (c *goroutineConn) settle() {
-	if now := c.guard.unfinished(); now != c.unfinished && !c.deaf.Load() {
-		c.unfinished = now
+	if now := c.guard.unfinished(); now != c.guard.told && !c.deaf.Load() {
+		c.guard.told = now
 		c.handler.Unfinished(now)
 	}
 	if !c.transport.partials.settle(&c.counted, c.guard.received()) {

@@ -21,6 +21,8 @@ type guard struct {
 	fragmented bool  // a message has begun and its last frame has not
 	deflate    bool  // compression is negotiated; static
 
+	told bool // the transport's: what Handler.Unfinished was told last
+
 	end       step // stepClose or stepRefused once nothing more may pass
 	violation Violation
 }

@@ -19,30 +19,29 @@ type loopConn struct {
 	loop    *loop
 	handler Handler
 	remote  netip.Addr // zero if there is none
-	port    uint16
 
 	// Owned by the loop; by serve before it has joined.
-	unfinished bool // what Handler.Unfinished was told last
-	hungUp     bool // the peer's direction has ended, ours has still to
-	guard      guard
-	partial    *partial // nil when there is none; before the first turn, what net/http had read
-	slot       int32    // in the loop's table; -1 when in none
-	age        int32    // of the slot's owners
-	counted    int32    // bytes of the transport's partials
+	guard   guard
+	partial *partial // nil when there is none; before the first turn, what net/http had read
 
-	// deaf is set when input no longer matters: after a close or a loss.
-	deaf atomic.Bool
+	// Guarded by mu; fd is changed by the loop only, which reads it without. What a
+	// send needs stands together: of 100,000 receivers nothing is in a cache.
+	out    *outbox // nil when it never had anything, or all is written
+	ending *ending // nil until something has ended the connection
+	fd     int32   // -1 when released
+	mu     sync.Mutex
 
-	// Guarded by mu; fd is changed by the loop only, which reads it without.
-	fd           int32 // -1 when released
-	mu           sync.Mutex
-	out          *outbox // nil when it never had anything, or all is written
-	ending       *ending // nil until something has ended the connection
-	joining      bool    // the 101 is not out yet: queue, do not write
-	attending    bool    // posted to the loop and not looked at yet
-	closing      bool    // a close frame is queued or written: accept no more
-	closeWritten bool    // and it is written
-	lost         bool    // to be released
+	deaf atomic.Bool // input no longer matters: after a close or a loss
+	slot int32       // the loop's: in its table; -1 when in none
+	age  int32       // the loop's: of the slot's owners
+	port uint16      // of remote
+
+	hungUp       bool // the loop's: the peer's direction has ended, ours has still to
+	joining      bool // guarded by mu, as what follows: the 101 is not out yet: queue, do not write
+	attending    bool // posted to the loop and not looked at yet
+	closing      bool // a close frame is queued or written: accept no more
+	closeWritten bool // and it is written
+	lost         bool // to be released
 }
 
 // ending is what ended a connection, for End.Err.
@@ -100,19 +99,41 @@ func (c *loopConn) Send(f *Frame) error {
 	if c.guard.deflate {
 		f = f.compressed(c.loop.t.cfg.CompressionThreshold)
 	}
+	_, err := c.send(f)
+	return err
+}
+
+// SendMessage implements Conn. It allocates nothing when the socket takes all.
+func (c *loopConn) SendMessage(op Opcode, payload []byte) error {
+	if c.guard.deflate || len(payload) > maxReused {
+		return sendNew(c, op, payload)
+	}
+	f := c.loop.t.frames.Get().(*Frame)
+	if err := f.encode(op, payload); err != nil {
+		return err
+	}
+	written, err := c.send(f)
+	if written {
+		c.loop.t.frames.Put(f) // nobody else has it
+	}
+	return err
+}
+
+// send reports whether f is written wholly: if not, the outbox may have it.
+func (c *loopConn) send(f *Frame) (written bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || c.lost || c.ending != nil {
-		return ErrClosed
+		return false, ErrClosed
 	}
 	if c.out != nil && !c.out.admits(f, &c.loop.t.cfg) {
-		return ErrFull
+		return false, ErrFull
 	}
-	if _, err := c.putLocked(f); err != nil {
+	if written, err = c.putLocked(f); err != nil {
 		c.loseLocked(err)
-		return ErrClosed
+		return false, ErrClosed
 	}
-	return nil
+	return written, nil
 }
 
 // Close implements Conn.
@@ -264,8 +285,7 @@ func (c *loopConn) attendLocked() {
 func (c *loopConn) release(err error) {
 	defer c.loop.t.conns.Done() // also if Closed calls runtime.Goexit
 	c.deaf.Store(true)
-	c.partial = nil
-	c.loop.t.partials.settle(&c.counted, 0)
+	c.loop.forget(c)
 	c.mu.Lock()
 	c.endLocked(err)
 	c.loop.close(c.fd)

@@ -24,7 +24,8 @@ type Loop struct {
 	cfg      Config
 	others   *Goroutine
 	upgrader *gws.Upgrader
-	partials *budget // shared with others
+	partials *budget   // shared with others
+	frames   sync.Pool // of SendMessage, each written wholly
 
 	sockets, memory loops
 	conns           sync.WaitGroup // from open until Closed has returned
@@ -45,6 +46,7 @@ func newLoop(cfg Config) Transport {
 	others := NewGoroutine(cfg)
 	return &Loop{
 		cfg: cfg, others: others, upgrader: others.upgrader, partials: &others.partials,
+		frames:  sync.Pool{New: func() any { return new(Frame) }},
 		sockets: loops{open: newSockets}, memory: loops{open: newMemory},
 	}
 }

@@ -159,6 +159,7 @@ func TestLoopChurn(t *testing.T) {
 
 // TestLoopSendAllocatesNothing when the socket takes the frame.
 func TestLoopSendAllocatesNothing(t *testing.T) {
+	payload := []byte("hello")
 	_, s := newServer(t, newLoop(t)(testConfig), links[0], nil).connect()
 	f, err := wsconn.NewFrame(wsconn.Text, []byte("x"))
 	if err != nil {
@@ -172,5 +173,12 @@ func TestLoopSendAllocatesNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if err := s.conn.SendMessage(wsconn.Text, payload); err != nil {
+			t.Error(err)
+		}
+	}); n >= 1 { // a pool may be emptied in between; the race detector empties it at random
+		t.Errorf("%v allocations for a message", n)
 	}
 }

@@ -219,25 +219,25 @@ func (l *loop) take(c *loopConn, input []byte) {
 	}
 	l.pieces = p.split(&c.guard, input, l.pieces)
 	if len(p.bytes) == 0 {
-		c.partial = nil
-	} else if p == &l.fresh {
+		l.forget(c)
+		return
+	}
+	if p == &l.fresh {
 		c.partial = &partial{bytes: p.bytes, frame: p.frame}
 		l.fresh = partial{}
 	}
-	held := 0
-	if c.partial != nil {
-		held = len(c.partial.bytes)
-	}
-	if !l.t.partials.settle(&c.counted, held) {
+	if !l.t.partials.settle(&c.partial.counted, len(c.partial.bytes)) {
 		c.guard.stop(OverBudget)
 		l.forget(c)
 	}
 }
 
-// forget drops what c holds back: it will not be completed.
+// forget drops what c holds back: it is complete, or never will be.
 func (l *loop) forget(c *loopConn) {
-	c.partial = nil
-	l.t.partials.settle(&c.counted, 0)
+	if c.partial != nil {
+		l.t.partials.settle(&c.partial.counted, 0)
+		c.partial = nil
+	}
 }
 
 // hungUp is the end of c's input. It is not the end of its output: a close frame
@@ -266,8 +266,8 @@ func (l *loop) endTurn(panicked bool) {
 		return
 	}
 	ended := panicked || v != (verdict{}) || c.guard.end != stepMore
-	if now := c.guard.unfinished(); !ended && now != c.unfinished {
-		c.unfinished = now
+	if now := c.guard.unfinished(); !ended && now != c.guard.told {
+		c.guard.told = now
 		panicked = !l.t.cfg.guarded(func() { c.handler.Unfinished(now) })
 		ended = panicked
 	}

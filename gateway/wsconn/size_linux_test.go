@@ -7,7 +7,7 @@ import (
 
 // TestConnectionSize: as for gateway.Session.
 func TestConnectionSize(t *testing.T) {
-	if size := unsafe.Sizeof(loopConn{}); size > 144 {
+	if size := unsafe.Sizeof(loopConn{}); size > 128 {
 		t.Errorf("a connection on a loop has %d bytes", size)
 	}
 }

@@ -8,9 +8,13 @@ const maxOverhead = 4 << 10
 // partial is input that makes no whole message yet: the frames of an unfinished
 // message and, from frame on, the beginning of one that goes on.
 type partial struct {
-	bytes []byte // nil when there is none
-	frame int
+	bytes   []byte // nil when there is none
+	frame   int
+	counted int32 // bytes of it, in the transport's budget
 }
+
+// drop leaves what was counted to be settled.
+func (p *partial) drop() { p.bytes, p.frame = nil, 0 }
 
 // split finds in input what makes whole messages, appends it to dst as pieces
 // for gws, in order, and keeps the rest. Fragments of an unfinished message are
@@ -28,7 +32,7 @@ func (p *partial) split(g *guard, input []byte, dst [][]byte) [][]byte {
 		g.stop(TooBig) // empty fragments without end
 	}
 	if g.end != stepMore {
-		*p = partial{} // a refused frame and what it might have belonged to
+		p.drop() // a refused frame and what it might have belonged to
 	}
 	return dst
 }
@@ -81,7 +85,7 @@ func (p *partial) splitHeld(g *guard, input []byte, dst [][]byte) (pieces [][]by
 		p.frame = len(p.bytes)
 	case stepMessage, stepClose:
 		dst = append(dst, p.bytes)
-		*p = partial{}
+		p.drop()
 	}
 	return dst, input[n:]
 }

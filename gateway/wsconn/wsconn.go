@@ -61,6 +61,9 @@ type Conn interface {
 	// It returns ErrFull when the queue would exceed the outbox's bounds (an
 	// empty queue takes a frame of any size) and ErrClosed after a close.
 	Send(f *Frame) error
+	// SendMessage is Send of a frame of its own; payload may be reused at once. It
+	// returns NewFrame's errors too.
+	SendMessage(op Opcode, payload []byte) error
 	// Close queues a close frame behind what is queued already, then half-closes
 	// the connection for writing. Input is still read, and dropped, until the
 	// peer hangs up, so that no reset destroys the close frame on its way; the
