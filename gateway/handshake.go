@@ -147,20 +147,17 @@ func (g *Gateway) admit() *rejection {
 	return nil
 }
 
-// bareHandshake is r with just what the protocol needs, in the one spelling gws
-// understands: it reads only the first of repeated headers. The offers of
-// extensions are the transport's to judge.
+// bareHandshake is r with what the protocol needs in the one spelling gws
+// understands: it reads only the first of repeated headers, and of the others none.
+// The offers of extensions are the transport's to judge.
 func bareHandshake(r *http.Request) *http.Request {
-	r.Header = http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     r.Header["Sec-Websocket-Key"],
-
-		"Sec-Websocket-Extensions": r.Header["Sec-Websocket-Extensions"],
-	}
+	r.Header["Connection"] = spelt.connection
+	r.Header["Upgrade"] = spelt.upgrade
+	r.Header["Sec-Websocket-Version"] = spelt.version
 	return r
 }
+
+var spelt = struct{ connection, upgrade, version []string }{[]string{"Upgrade"}, []string{"websocket"}, []string{"13"}}
 
 func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, no *rejection) {
 	g.metrics.rejected[no].Inc()

@@ -131,26 +131,30 @@ func (w *wire) Write(p []byte) (int, error) {
 	if w.c.established {
 		return w.c.verdict.Write(p)
 	}
-	return write101(w.c.conn, p, w.answer, w.c.transport.cfg.HandshakeTimeout)
+	whole, err := answer101(p, w.answer)
+	if err == nil {
+		err = writeWithin(w.c.conn, whole, w.c.transport.cfg.HandshakeTimeout)
+	}
+	return len(p), err
 }
 
-// write101 writes gws's answer to a handshake, if it is the one that we expect,
+// answer101 returns gws's answer to a handshake, if it is the one that we expect,
 // with all of the answer to an offer of compression, "" if there is none.
-func write101(conn net.Conn, p []byte, answer string, timeout time.Duration) (int, error) {
-	if !bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")) {
-		return 0, errNot101
+func answer101(p []byte, compression string) ([]byte, error) {
+	switch {
+	case !bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")):
+		return nil, errNot101
+	case compression != "":
+		return bytes.Replace(p, []byte(deflateAnswer), []byte(compression), 1), nil
 	}
-	whole := p
-	if answer != "" {
-		whole = bytes.Replace(p, []byte(deflateAnswer), []byte(answer), 1)
-	}
+	return p, nil
+}
+
+func writeWithin(conn net.Conn, p []byte, timeout time.Duration) error {
 	_ = conn.SetWriteDeadline(time.Now().Add(timeout))
-	_, err := conn.Write(whole)
+	_, err := conn.Write(p)
 	_ = conn.SetWriteDeadline(time.Time{})
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return err
 }
 
 // LocalAddr implements net.Conn.

@@ -94,6 +94,7 @@ func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open fun
 	c.early = early
 	w := &wire{c: c, answer: c.guard.negotiated(&t.cfg, r)}
 	setSocketOptions(conn, t.cfg.WriteTimeout)
+	_ = conn.SetDeadline(time.Time{}) // net/http's; a dead connection shows when the 101 is written
 	c.openWith(open)
 	socket, err := t.upgrader.UpgradeFromConn(w, bufio.NewReaderSize(w, readBuffer), r)
 	if err != nil {
@@ -138,6 +139,5 @@ func takeOver(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 		early = make([]byte, n)
 		_, _ = buffered.Reader.Read(early) // one Read gives all that is buffered
 	}
-	_ = conn.SetDeadline(time.Time{}) // a dead connection shows when the 101 is written
 	return conn, early, nil
 }

@@ -82,14 +82,16 @@ func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open
 	}
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
-	setSocketOptions(tcp, t.cfg.WriteTimeout)
+	if !hasUserTimeout(fd, userTimeout(t.cfg.WriteTimeout)) {
+		setSocketOptions(tcp, t.cfg.WriteTimeout)
+	}
 	return t.serve(newLoopConn(l, int32(fd), remoteOf(tcp)), tcp, early, r, open)
 }
 
 // serve takes c over, whose handshake conn still carries.
 func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.conns.Add(1)
-	carrier := &answering{conn: conn, answer: c.guard.negotiated(&t.cfg, r), timeout: t.cfg.HandshakeTimeout}
+	carrier := &answering{c: c, conn: conn, answer: c.guard.negotiated(&t.cfg, r), timeout: t.cfg.HandshakeTimeout}
 	c.openWith(open)
 	if _, err := t.upgrader.UpgradeFromConn(carrier, nil, r); err != nil {
 		c.release(err)
@@ -182,12 +184,25 @@ func duplicate(tcp *net.TCPConn) (fd int, err error) {
 // that comes of it is not used.
 type answering struct {
 	inert
-	conn    net.Conn
-	answer  string // to the offer of compression
+	c       *loopConn
+	conn    net.Conn // of the same socket
+	answer  string   // to the offer of compression
 	timeout time.Duration
 }
 
-func (a *answering) Write(p []byte) (int, error) { return write101(a.conn, p, a.answer, a.timeout) }
+// Write writes the 101: at once, or else with a deadline.
+func (a *answering) Write(p []byte) (int, error) {
+	whole, err := answer101(p, a.answer)
+	if err != nil {
+		return 0, err
+	}
+	n, _ := a.c.loop.write(a.c.fd, whole) // an error shows again
+	if n == len(whole) {
+		return len(p), nil
+	}
+	return len(p), writeWithin(a.conn, whole[n:], a.timeout)
+}
+
 func (a *answering) Read([]byte) (int, error)    { return 0, net.ErrClosed }
 func (a *answering) LocalAddr() net.Addr         { return a.conn.LocalAddr() }
 func (a *answering) RemoteAddr() net.Addr        { return a.conn.RemoteAddr() }

@@ -25,7 +25,7 @@ func ListenConfig(writeTimeout time.Duration) net.ListenConfig {
 // without, only less well. (TCP_NODELAY is set by package net.)
 func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
 	tcp := tcpUnder(conn)
-	if tcp == nil || hasUserTimeout(tcp, userTimeout(writeTimeout)) {
+	if tcp == nil || inherited(tcp, userTimeout(writeTimeout)) {
 		return
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{

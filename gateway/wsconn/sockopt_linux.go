@@ -21,16 +21,18 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) {
 	})
 }
 
-func hasUserTimeout(tcp *net.TCPConn, d time.Duration) (has bool) {
+// inherited reports whether tcp has the listener's options, see listenConfig.
+func inherited(tcp *net.TCPConn, userTimeout time.Duration) (is bool) {
 	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return false
+	if err == nil {
+		_ = raw.Control(func(fd uintptr) { is = hasUserTimeout(int(fd), userTimeout) })
 	}
-	_ = raw.Control(func(fd uintptr) {
-		ms, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
-		has = err == nil && ms == int(d.Milliseconds())
-	})
-	return has
+	return is
+}
+
+func hasUserTimeout(fd int, d time.Duration) bool {
+	ms, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+	return err == nil && ms == int(d.Milliseconds())
 }
 
 // listenConfig sets TCP_USER_TIMEOUT last: it stands for all of them.

@@ -10,6 +10,6 @@ import (
 // setUserTimeout does nothing: only Linux has TCP_USER_TIMEOUT.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
 
-func hasUserTimeout(*net.TCPConn, time.Duration) bool { return false }
+func inherited(*net.TCPConn, time.Duration) bool { return false }
 
 func listenConfig(time.Duration) net.ListenConfig { return net.ListenConfig{} }
