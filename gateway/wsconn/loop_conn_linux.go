@@ -1,8 +1,11 @@
 package wsconn
 
 import (
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync"
@@ -68,6 +71,30 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 	if c.handler == nil {
 		panic(errors.New("wsconn: open returned no Handler"))
 	}
+}
+
+// answer writes the 101 (RFC 6455 section 4.2.2): at once, or else through conn, which
+// is of the same socket, with a deadline. gws's would make a connection of its own
+// for it, to be thrown away.
+func (c *loopConn) answer(conn net.Conn, request http.Header, extension string) error {
+	key := request.Get("Sec-Websocket-Key")
+	if key == "" || request.Get("Sec-Websocket-Version") != "13" {
+		return errNot101
+	}
+	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	sum := sha1.Sum([]byte(key + guid))
+	p := make([]byte, 0, 256)
+	p = append(p, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	p = base64.StdEncoding.AppendEncode(p, sum[:])
+	if extension != "" {
+		p = append(append(p, "\r\nSec-WebSocket-Extensions: "...), extension...)
+	}
+	p = append(p, "\r\n\r\n"...)
+	n, _ := c.loop.write(c.fd, p) // an error shows again
+	if n == len(p) {
+		return nil
+	}
+	return writeWithin(conn, p[n:], c.loop.t.cfg.HandshakeTimeout)
 }
 
 // join hands c to its loop: the 101 is out. The loop is not woken if all there is

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/lxzan/gws"
 	"golang.org/x/sys/unix"
@@ -91,9 +90,9 @@ func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open
 // serve takes c over, whose handshake conn still carries.
 func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.conns.Add(1)
-	carrier := &answering{c: c, conn: conn, answer: c.guard.negotiated(&t.cfg, r), timeout: t.cfg.HandshakeTimeout}
+	extension := c.guard.negotiated(&t.cfg, r)
 	c.openWith(open)
-	if _, err := t.upgrader.UpgradeFromConn(carrier, nil, r); err != nil {
+	if err := c.answer(conn, r.Header, extension); err != nil {
 		c.release(err)
 		return answerError(err)
 	}
@@ -179,33 +178,6 @@ func duplicate(tcp *net.TCPConn) (fd int, err error) {
 	}
 	return fd, err
 }
-
-// answering is the net.Conn over which gws answers the handshake; the gws.Conn
-// that comes of it is not used.
-type answering struct {
-	inert
-	c       *loopConn
-	conn    net.Conn // of the same socket
-	answer  string   // to the offer of compression
-	timeout time.Duration
-}
-
-// Write writes the 101: at once, or else with a deadline.
-func (a *answering) Write(p []byte) (int, error) {
-	whole, err := answer101(p, a.answer)
-	if err != nil {
-		return 0, err
-	}
-	n, _ := a.c.loop.write(a.c.fd, whole) // an error shows again
-	if n == len(whole) {
-		return len(p), nil
-	}
-	return len(p), writeWithin(a.conn, whole[n:], a.timeout)
-}
-
-func (a *answering) Read([]byte) (int, error)    { return 0, net.ErrClosed }
-func (a *answering) LocalAddr() net.Addr         { return a.conn.LocalAddr() }
-func (a *answering) RemoteAddr() net.Addr        { return a.conn.RemoteAddr() }
 
 // run is the loop's goroutine: gws's ReadLoop over the loop as its net.Conn, begun
 // anew after a close frame or an error of one connection, which ends it.
