@@ -130,8 +130,8 @@ func (c *crowd) pump(ctx context.Context, done func() bool) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		n, err := unix.EpollWait(c.epoll, c.events, 50)
-		if err != nil && !errors.Is(err, unix.EINTR) {
+		n, err := c.turn(50)
+		if err != nil {
 			return err
 		}
 		if n > 0 {
@@ -139,13 +139,23 @@ func (c *crowd) pump(ctx context.Context, done func() bool) error {
 		} else if time.Since(last) > patience {
 			return fmt.Errorf("nothing came for %v: %d of %d connected, %d frames", patience, c.up, len(c.clients), c.got)
 		}
-		for i := range max(n, 0) {
-			if err := c.read(c.clients[c.events[i].Fd]); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
+}
+
+// turn reads what has arrived, and waits for it for some milliseconds. It returns for
+// how many clients something had.
+func (c *crowd) turn(milliseconds int) (int, error) {
+	n, err := unix.EpollWait(c.epoll, c.events, milliseconds)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return 0, err
+	}
+	for i := range max(n, 0) {
+		if err := c.read(c.clients[c.events[i].Fd]); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // read takes what has arrived for p; epoll tells when there is more.
@@ -237,6 +247,31 @@ func (c *crowd) echoBusy(ctx context.Context, busy, total int) error {
 		from = append(from, c.clients[i*len(c.clients)/busy])
 	}
 	return c.echo(ctx, from, total, func(p *client) *client { return p })
+}
+
+// echoPaced makes busy clients, spread over all, echo rate messages a second for d,
+// one of them after the other, and awaits the last echo. It sleeps on its thread: what
+// it sends is some 50 us late, by the kernel's slack, and mostly alone.
+func (c *crowd) echoPaced(ctx context.Context, busy, rate int, d time.Duration) error {
+	c.onFrame = func(*client) {}
+	total := int(d.Seconds() * float64(rate))
+	begin, until, sent := time.Now(), c.got+total, 0
+	due := func() time.Duration { return time.Duration(sent) * time.Second / time.Duration(rate) }
+	for sent < total {
+		for ; sent < total && due() <= time.Since(begin); sent++ {
+			if err := c.send(c.clients[sent%busy*len(c.clients)/busy]); err != nil {
+				return err
+			}
+		}
+		if _, err := c.turn(0); err != nil || ctx.Err() != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+		if wait := due() - time.Since(begin); wait > 0 {
+			spec := unix.NsecToTimespec(int64(wait))
+			_ = unix.Nanosleep(&spec, nil)
+		}
+	}
+	return c.pump(ctx, func() bool { return c.got >= until })
 }
 
 // broadcast awaits times messages to all, which post requests one after another.

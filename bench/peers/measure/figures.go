@@ -186,7 +186,12 @@ func (m *measurement) leastOf(do func() error) (float64, error) {
 
 func (m *measurement) echo(ctx context.Context) error {
 	cpu, err := m.leastOf(func() error { return m.all.echoBusy(ctx, m.o.busy, m.o.messages) })
+	if err != nil {
+		return err
+	}
 	m.f["echo"] = cpu / float64(m.o.messages)
+	cpu, err = m.spend(func() error { return m.all.echoPaced(ctx, m.o.busy, pacedRate, m.o.paced) })
+	m.f["pacedEcho"] = cpu / (pacedRate * m.o.paced.Seconds())
 	return err
 }
 

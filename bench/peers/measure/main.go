@@ -64,7 +64,7 @@ func parseFlags() options {
 	flag.IntVar(&o.busy, "busy", 200, "sessions that echo at a time, one message each")
 	flag.IntVar(&o.messages, "messages", 200_000, "messages echoed, three times")
 	flag.IntVar(&o.broadcasts, "broadcasts", 30, "broadcasts back to back, three times")
-	flag.DurationVar(&o.paced, "paced", 5*time.Second, "duration of the paced broadcasts")
+	flag.DurationVar(&o.paced, "paced", 5*time.Second, "duration of the paced echoes, and broadcasts")
 	flag.DurationVar(&o.idle, "idle", 3*time.Second, "duration of the idle measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds over all servers; the table has the best of the CPU costs, the medians of the rest")
 	flag.BoolVar(&o.pinned, "pinned", false, "a core for the server and one for the client, instead of all cores for both")
