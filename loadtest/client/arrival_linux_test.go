@@ -2,6 +2,7 @@ package client
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,6 +62,49 @@ func TestArrivalIsTheKernels(t *testing.T) {
 		}
 		if time.Now().After(end) {
 			t.Fatalf("sent from 0s to %v, arrived at %v", sent.Sub(begun), at.Sub(begun))
+		}
+	}
+}
+
+// TestArrivalOfMany: what waits for its turn behind many others has not arrived later
+// for that.
+func TestArrivalOfMany(t *testing.T) {
+	const many = 3 * loopEvents
+	x := newFixture(t, false)
+	a := &arrival{x, make(chan time.Time, many)}
+	write := make(chan struct{})
+	var wrote sync.WaitGroup
+	c := x.served(a, func(conn net.Conn) {
+		for range write {
+			_, _ = conn.Write(serverFrame(Text, "hello"))
+			wrote.Done()
+		}
+	})
+	defer close(write)
+	target := x.target()
+	for range many - 1 {
+		on(c, func() { c.Loop().Dial(target, 0) })
+		x.expect("opened")
+	}
+	for end := time.Now().Add(patience); ; { // Linux begins to stamp a little later
+		var sent time.Time
+		on(c, func() { // the loop is not looking meanwhile
+			wrote.Add(many)
+			for range many {
+				write <- struct{}{}
+			}
+			wrote.Wait()
+			sent = time.Now()
+		})
+		late := time.Duration(0)
+		for range many {
+			late = max(late, (<-a.at).Sub(sent))
+		}
+		if late <= time.Microsecond {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the last arrived %v after it was sent", late)
 		}
 	}
 }

@@ -29,13 +29,14 @@ type poller struct {
 	timerFD int
 	armed   time.Time // when timerFD fires; zero: not
 
-	events       [loopEvents]unix.EpollEvent
-	count        int       // of events, not served yet
-	looked       time.Time // for events, the last time
-	lookedBefore time.Time
-	inbound      inbound
-	conns        []*Conn
-	age          int32 // of the connection dialled last
+	events  [loopEvents]unix.EpollEvent
+	count   int       // of events, not served yet
+	looked  time.Time // for events, the last time
+	since   time.Time // the look that what is read now had not arrived at yet
+	left    bool      // something that was ready is not read yet
+	inbound inbound
+	conns   []*Conn
+	age     int32 // of the connection dialled last
 }
 
 func newPoller(*Loop) (*poller, error) {
@@ -161,12 +162,16 @@ func (p *poller) nap(due time.Time) {
 
 // look takes what is ready without waiting, and reports whether that is anything.
 func (p *poller) look() bool {
-	p.lookedBefore, p.looked = p.looked, time.Now()
+	if !p.left {
+		p.since = p.looked
+	}
+	p.looked = time.Now()
 	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events)), loopEvents, 0, 0, 0)
 	p.count = 0
 	if errno == 0 { // EINTR cannot be: nothing waits here
 		p.count = int(n)
 	}
+	p.left = p.count == loopEvents
 	return p.count > 0
 }
 
@@ -251,7 +256,8 @@ func (p *poller) read(c *Conn) {
 	case n == 0:
 		c.ended(io.EOF)
 	default:
-		c.input(p.inbound.data[:n], p.inbound.arrived(p.lookedBefore))
+		p.left = p.left || n == len(p.inbound.data)
+		c.input(p.inbound.data[:n], p.inbound.arrived(p.since))
 	}
 }
 
