@@ -78,6 +78,8 @@ type coordinator struct {
 
 	// Owned by run.
 	connected, done int
+	arrived         time.Duration // when the last worker's crowd had connected; 0: not yet
+	phase           string        // the latest mark
 	stopping        bool
 	draining        bool
 	fault, lost     string
@@ -169,7 +171,7 @@ func (c *coordinator) run(ctx, kill context.Context) record.End {
 	interrupted := c.supervise(ctx, kill)
 	stop()
 	c.judgeEnd(interrupted)
-	end := record.End{At: time.Since(c.start), Interrupted: interrupted, Error: c.fault, Lost: c.lost, Saturated: c.saturated}
+	end := record.End{At: time.Since(c.start), Arrived: c.arrived, Interrupted: interrupted, Error: c.fault, Lost: c.lost, Saturated: c.saturated}
 	c.end()
 	c.Emit(record.Line{End: &end})
 	return end
@@ -183,6 +185,7 @@ func (c *coordinator) begin(what func(time.Time) order, at time.Time) {
 }
 
 func (c *coordinator) mark(at time.Duration, text string) {
+	c.phase = text
 	c.Emit(record.Line{Mark: &record.Mark{At: at, Text: text}})
 }
 
@@ -241,6 +244,9 @@ func (c *coordinator) supervise(ctx, kill context.Context) (interrupted bool) {
 	return interrupted
 }
 
+// leaving is the mark from which on the workers close what is open.
+const leaving = "leaving"
+
 func (c *coordinator) endingMark() string {
 	switch {
 	case c.Job.Scenario.Expire != nil:
@@ -248,7 +254,7 @@ func (c *coordinator) endingMark() string {
 	case c.Job.Scenario.Drain != nil:
 		return "waiting for the drain"
 	}
-	return "leaving"
+	return leaving
 }
 
 // stop asks all workers to leave.
@@ -256,6 +262,9 @@ func (c *coordinator) stop() {
 	c.stopping = true
 	c.stopped()
 	c.holdEnd = nil
+	if c.phase != leaving {
+		c.mark(time.Since(c.start), leaving)
+	}
 	for _, l := range c.links {
 		_ = l.orders.send(order{Stop: true})
 	}
@@ -301,6 +310,7 @@ func (c *coordinator) take(ctx context.Context, m message) {
 		}
 	case a.Connected:
 		if c.connected++; c.connected == len(c.links) && !c.stopping {
+			c.arrived = time.Since(c.start)
 			c.hold(ctx)
 		}
 	case a.Draining != nil:

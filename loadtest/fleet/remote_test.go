@@ -61,6 +61,34 @@ func TestWorkerOutlivesNoCoordinator(t *testing.T) {
 	}
 }
 
+// TestStoppedWorkerFailsTheRun has a worker on another machine stopped midway: its part
+// is not what was asked for, however orderly it left.
+func TestStoppedWorkerFailsTheRun(t *testing.T) {
+	s := newServer(t)
+	ctx, stop := context.WithCancel(t.Context())
+	worker := httptest.NewUnstartedServer(Handler(""))
+	worker.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	worker.Start()
+	defer worker.Close()
+	addr := worker.Listener.Addr().String()
+	c, r := config(t, s, 1, "connections: 10", "hold: 1h")
+	c.Remote = []string{addr}
+	emit := c.Emit
+	c.Emit = func(line record.Line) {
+		emit(line)
+		if line.Mark != nil && line.Mark.Text == "holding" {
+			stop()
+		}
+	}
+	end := runIt(t, t.Context(), c)
+	if end.Error != addr+": it was stopped before the run was over" || end.Interrupted {
+		t.Errorf("%+v", end)
+	}
+	if got := r.marks(); got != "connecting,holding,leaving" || r.count(record.Left) != 10 {
+		t.Errorf("marks %s, %d left in order", got, r.count(record.Left))
+	}
+}
+
 // TestClockOfAnotherMachine has a worker whose clock is an hour ahead.
 func TestClockOfAnotherMachine(t *testing.T) {
 	const ahead = time.Hour

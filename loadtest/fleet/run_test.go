@@ -22,7 +22,7 @@ func TestWorkerProcessesShareARun(t *testing.T) {
 	c, r := config(t, s, 3, "connections: 31", "hold: 1s", "messages: {rate: 100, bytes: 64, echo: true}")
 	end := runIt(t, t.Context(), c)
 	r.check(t, 3)
-	if end.Error != "" || end.Interrupted {
+	if end.Error != "" || end.Interrupted || end.Arrived <= 0 || end.Arrived >= end.At-time.Second {
 		t.Errorf("%+v", end)
 	}
 	if r.count(record.Opened) != 31 || r.count(record.Sent) != 100 || r.count(record.Received) != 100 || r.count(record.Left) != 31 {
@@ -91,6 +91,9 @@ func TestInterruptEndsInOrder(t *testing.T) {
 	r.check(t, 2)
 	if !end.Interrupted || end.Error != "" || r.count(record.Left) != 10 {
 		t.Errorf("%+v, %d left in order", end, r.count(record.Left))
+	}
+	if got := r.marks(); got != "connecting,holding,leaving" {
+		t.Errorf("marks %s", got)
 	}
 }
 

@@ -14,15 +14,19 @@ import (
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
 
-// errGone is a coordinator that went away before it had given a job.
-var errGone = errors.New("the coordinator has gone")
+// errGone is a coordinator that went away, errOver one that says that it is over.
+var (
+	errGone = errors.New("the coordinator has gone")
+	errOver = errors.New("the coordinator ends the run")
+)
 
 // Work does one job: it reads orders and writes answers, and returns when the job
 // is done or the orders end. The caller closes orders after it; until then a
-// goroutine reads from it. The end of ctx ends the job early and in order.
+// goroutine reads from it. The end of ctx ends the job early and in order, and the
+// coordinator is told that the work is not complete.
 func Work(ctx context.Context, orders io.Reader, answers io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	incoming := make(chan order)
 	go receive(orders, incoming, ctx.Done())
 	w := &worker{answers: newSender[answer](answers), orders: incoming}
@@ -34,7 +38,7 @@ type worker struct {
 	orders  chan order
 }
 
-func (w *worker) work(ctx context.Context, cancel context.CancelFunc) error {
+func (w *worker) work(ctx context.Context, cancel context.CancelCauseFunc) error {
 	first, ok := <-w.orders
 	if !ok || first.Job == nil {
 		return errGone
@@ -59,12 +63,15 @@ func (w *worker) work(ctx context.Context, cancel context.CancelFunc) error {
 		Hold:      hold,
 		Over:      over,
 	})
-	cancel()
-	listening.Wait()
 	d := &done{Saturated: saturated}
-	if err != nil {
+	switch cause := context.Cause(ctx); {
+	case err != nil:
 		d.Error = err.Error()
+	case cause != nil && cause != errOver && cause != errGone:
+		d.Error = "it was stopped before the run was over"
 	}
+	cancel(nil)
+	listening.Wait()
 	return w.answers.send(answer{Done: d})
 }
 
@@ -90,15 +97,18 @@ func (w *worker) awaitStart(ctx context.Context) (time.Time, error) {
 }
 
 // listen takes the orders of a running job; the end of the coordinator is one to stop.
-func (w *worker) listen(ctx context.Context, cancel context.CancelFunc, hold chan<- time.Time, over chan<- struct{}) {
+func (w *worker) listen(ctx context.Context, cancel context.CancelCauseFunc, hold chan<- time.Time, over chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case o, ok := <-w.orders:
 			switch {
-			case !ok || o.Stop:
-				cancel()
+			case !ok:
+				cancel(errGone)
+				return
+			case o.Stop:
+				cancel(errOver)
 				return
 			case o.Hold != nil:
 				select {

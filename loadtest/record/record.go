@@ -181,6 +181,9 @@ type Mark struct {
 // End closes a file.
 type End struct {
 	At time.Duration `json:"at"`
+	// Arrived is when the last handshake of the crowd's arrival had ended, well or not;
+	// 0: some had not, or the file is older.
+	Arrived time.Duration `json:"arrived,omitempty"`
 	// Interrupted: the run was ended before its plan was.
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Error is why the run failed, "" if it did not.
