@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -20,7 +21,11 @@ func TestDrainIsMeasuredFromItsBegin(t *testing.T) {
 	f := func(want Drain, lines ...record.Line) {
 		t.Helper()
 		sum := read(t, file(t, append([]record.Line{header()}, lines...)...))
-		if sum.Drain == nil || *sum.Drain != want {
+		if sum.Drain == nil {
+			t.Fatal("no drain")
+		}
+		sum.Drain.Seconds = math.Round(sum.Drain.Seconds*1e6) / 1e6
+		if *sum.Drain != want {
 			t.Errorf("%+v, want %+v", sum.Drain, want)
 		}
 	}
@@ -29,4 +34,15 @@ func TestDrainIsMeasuredFromItsBegin(t *testing.T) {
 		append(hold, mark(5*s+s/100, "draining"), closed(5*s+s/50, 4), closed(6*s, 8), closed(7*s, 3))...)
 	f(Drain{Closes: 5, Seconds: 2, Max: 4, Mean: 2.5, Ratio: 1.6}, mark(s, "holding"), closed(2*s, 4), closed(3*s, 1), mark(3*s, "waiting for the drain"))
 	f(Drain{}, mark(s, "holding"), closed(2*s, 0))
+
+	// 100 a second for 4 s that begin in the middle of one.
+	even := append(hold[:2:2], closed(2*s, 0), mark(s*27/10, "draining"),
+		closed(3*s, 30), closed(4*s, 100), closed(5*s, 100), closed(6*s, 100))
+	f(Drain{Closes: 400, Seconds: 4, Max: 100, Mean: 100, Ratio: 1},
+		append(even, closed(s*67/10, 70), record.Line{End: &record.End{At: s * 67 / 10}})...)
+	kept := closed(s*67/10, 20)
+	kept.Sample.Counts[record.Kept] = 50
+	f(Drain{Closes: 350, Kept: 50, Seconds: 5, Max: 100, Mean: 70, Ratio: 100.0 / 70}, append(even, kept, record.Line{End: &record.End{At: s * 67 / 10}})...)
+	f(Drain{Closes: 70, Seconds: 0.25, Max: 70, Mean: 70, Ratio: 1},
+		append(hold[:2:2], closed(2*s, 0), mark(s*21/10, "draining"), closed(s*235/100, 70), record.Line{End: &record.End{At: s * 235 / 100}})...)
 }

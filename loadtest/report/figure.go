@@ -111,13 +111,20 @@ func (d *Drain) figures() []figure {
 		return nil
 	}
 	const section = "drain"
-	return []figure{
+	if d.Closes == 0 {
+		return []figure{{section, "closed while the run lasted", 0, nothing}}
+	}
+	all := []figure{
 		{section, "closes", float64(d.Closes), whole},
-		{section, "from the first to the last", float64(d.Seconds), seconds},
+		{section, "from the first to the last", d.Seconds, seconds},
 		{section, "a second on average", d.Mean, whole},
 		{section, "a second at most", float64(d.Max), whole},
 		{section, "times the mean at most", d.Ratio, plain},
 	}
+	if d.Kept > 0 {
+		all = append(all, figure{section, "not closed", float64(d.Kept), whole})
+	}
+	return all
 }
 
 func each[K cmp.Ordered](section, before string, counts map[K]int64) (all []figure) {
@@ -140,7 +147,7 @@ func (v *Server) figures() []figure {
 		add(float64(v.RSSBefore), size, "RSS before")
 		add(float64(v.RSSPeak), size, "RSS at most")
 		add(float64(v.RSSAfter), size, "RSS after")
-		add(v.PerSession, size, "RSS per session")
+		add(v.PerSession, size, "RSS growth per session")
 		all = append(all, cpuHeld(section, v.CPU))
 		add(v.CPUSeconds, seconds, "CPU in all")
 	}
@@ -169,7 +176,7 @@ func (i *Itself) figures(lag Latency) []figure {
 	const section = "tool"
 	all := []figure{
 		{section, "RSS at most", float64(i.RSSPeak), size},
-		{section, "RSS per connection", i.PerConnection, size},
+		{section, "of that per connection", i.PerConnection, size},
 		cpuHeld(section, i.CPU),
 		{section, "CPU in all", i.CPUSeconds, seconds},
 	}

@@ -103,11 +103,11 @@ func highlights(s Summary) []highlight {
 			add("ticks late at p99", plain(e.P99Ticks), false)
 		}
 	}
-	if s.Drain != nil {
+	if s.Drain != nil && s.Drain.Closes > 0 {
 		add("drain, max over mean", plain(s.Drain.Ratio), false)
 	}
 	if s.Server != nil && s.Server.PerSession > 0 {
-		add("server RSS per session", size(s.Server.PerSession), false)
+		add("server RSS growth per session", size(s.Server.PerSession), false)
 	}
 	return all
 }

@@ -126,9 +126,7 @@ func (r *Run) server(open int) *Server {
 	if begin, end := r.heldOf(all); end.at > begin.at {
 		cpu := percent(end.cpu-begin.cpu, end.at-begin.at)
 		s.CPU = &cpu
-		from, to := r.held()
-		messages := r.rate(record.Sent, from, to) + r.rate(record.Received, from, to)
-		if messages > 0 {
+		if messages := r.heldRate(record.Sent) + r.heldRate(record.Received); messages > 0 {
 			s.CPUPerThousand = cpu * 10 / messages * 1000
 		}
 	}

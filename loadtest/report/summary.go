@@ -30,7 +30,7 @@ type Summary struct {
 	Counts map[record.Count]int64 `json:"counts"`
 	// Latencies are by measure: see record.Measure, and "spread", one value per broadcast.
 	Latencies   map[string]Latency `json:"latencies"`
-	ConnectRate float64            `json:"connects_per_s"`           // opened while connecting, from the first second with one to the last
+	ConnectRate float64            `json:"connects_per_s"`           // opened while connecting
 	SentRate    float64            `json:"sent_per_s,omitempty"`     // while held
 	Received    float64            `json:"received_per_s,omitempty"` // while held
 	Closes      map[int]int64      `json:"closes_by_code,omitempty"`
@@ -72,13 +72,15 @@ type Expiry struct {
 	MaxTicks  float64 `json:"lateness_max_ticks,omitempty"`
 }
 
-// Drain is how evenly the server lets go, over the seconds from the first close to the
-// last, whenever that was; what broke before the drain began is not of it.
+// Drain is how evenly the server lets go, from the first close to the last, whenever that
+// was; what broke before the drain began is not of it. Where one of the two is not known
+// to the moment, as some are kept or the record is cut off, it is over whole seconds.
 type Drain struct {
 	Closes  int64   `json:"closes"`
-	Seconds int     `json:"duration_s"`
+	Kept    int64   `json:"kept,omitempty"` // open when the run's time was over
+	Seconds float64 `json:"duration_s"`
 	Max     int64   `json:"max_per_s"`
-	Mean    float64 `json:"mean_per_s"`
+	Mean    float64 `json:"mean_per_s"`    // over a second at least
 	Ratio   float64 `json:"max_over_mean"` // 1 is perfectly even
 }
 
@@ -107,11 +109,10 @@ func Summarize(r *Run) Summary {
 			s.Latencies[string(m)] = latency(h)
 		}
 	}
-	from, to := r.held()
-	s.SentRate, s.Received = r.rate(record.Sent, from, to), r.rate(record.Received, from, to)
+	s.SentRate, s.Received = r.heldRate(record.Sent), r.heldRate(record.Received)
 	s.broadcasts(r)
 	s.expiry(r)
-	s.Drain = r.drain()
+	s.Drain = r.drain(s.Counts[record.Kept])
 	s.Server = r.server(s.PeakOpen)
 	s.Itself = r.itself(s.PeakOpen)
 	return s
@@ -156,22 +157,48 @@ func (r *Run) held() (from, to int) {
 
 // hold is held, or not ok if the hold had no whole second.
 func (r *Run) hold() (from, to int, ok bool) {
+	begin, end := r.span()
+	from, to = upward(begin), min(len(r.Seconds), int(end/time.Second))
+	return from, to, from < to
+}
+
+// span is from the mark "holding" to the next or the run's end; 0, 0 if there is none.
+func (r *Run) span() (begin, end time.Duration) {
 	for i, m := range r.Marks {
 		if m.Text != "holding" {
 			continue
 		}
-		to = len(r.Seconds)
-		if i+1 < len(r.Marks) {
-			to = min(to, int(r.Marks[i+1].At/time.Second))
+		switch {
+		case i+1 < len(r.Marks):
+			return m.At, r.Marks[i+1].At
+		case r.End != nil:
+			return m.At, r.End.At
 		}
-		if from = int((m.At + time.Second - 1) / time.Second); from < to {
-			return from, to, true
-		}
+		return m.At, time.Duration(len(r.Seconds)) * time.Second
 	}
-	return 0, 0, false
+	return 0, 0
 }
 
-// connectRate is how fast the crowd came, those left out who came back later.
+// upward is a time in seconds, of which one that has begun is whole.
+func upward(t time.Duration) int { return int((t + time.Second - 1) / time.Second) }
+
+// heldRate is a count per second while held: of the hold's whole seconds or, if it has
+// none, of all that it touched, for as long as it was.
+func (r *Run) heldRate(c record.Count) float64 {
+	if from, to, ok := r.hold(); ok {
+		return r.rate(c, from, to)
+	}
+	begin, end := r.span()
+	if end <= begin {
+		return r.rate(c, 0, len(r.Seconds))
+	}
+	to := min(len(r.Seconds), upward(end))
+	from := min(to, int(begin/time.Second))
+	return r.rate(c, from, to) * float64(to-from) / (end - begin).Seconds()
+}
+
+// connectRate is how fast the crowd came, those left out who came back later: until all
+// had arrived or, if that is not known, in the seconds from the first with one to the last.
 func (r *Run) connectRate() float64 {
 	until := len(r.Seconds)
 	for _, m := range r.Marks {
@@ -188,6 +215,9 @@ func (r *Run) connectRate() float64 {
 			}
 			last = n
 		}
+	}
+	if r.End != nil && r.End.Arrived > 0 {
+		return float64(min(opened, int64(r.Header.Scenario.Connections))) / r.End.Arrived.Seconds()
 	}
 	return float64(opened) / float64(last-first+1)
 }
@@ -237,19 +267,19 @@ func (s *Summary) expiry(r *Run) {
 	s.Expiry = e
 }
 
-func (r *Run) drain() *Drain {
+func (r *Run) drain(kept int64) *Drain {
 	if r.Header.Scenario.Drain == nil {
 		return nil
 	}
-	from := 0
+	from, begun := 0, time.Duration(0)
 	for _, m := range r.Marks {
 		if m.Text == "draining" {
 			// A sample is taken a little after its second, so what closed right
 			// after the turn of the second counts for the one before.
-			from = max(0, int(m.At/time.Second)-1)
+			from, begun = max(0, int(m.At/time.Second)-1), m.At
 		}
 	}
-	d, first, last := &Drain{}, -1, -1
+	d, first, last := &Drain{Kept: kept}, -1, -1
 	for n := from; n < len(r.Seconds); n++ {
 		closed := r.Seconds[n].Counts[record.Closed]
 		if closed == 0 {
@@ -262,10 +292,14 @@ func (r *Run) drain() *Drain {
 		d.Closes += closed
 		d.Max = max(d.Max, closed)
 	}
-	if first >= 0 {
-		d.Seconds = last - first + 1
-		d.Mean = float64(d.Closes) / float64(d.Seconds)
-		d.Ratio = float64(d.Max) / d.Mean
+	if first < 0 {
+		return d
 	}
+	d.Seconds = float64(last - first + 1)
+	if begun > 0 && kept == 0 && r.End != nil { // the last close ends the run
+		d.Seconds = (r.End.At - begun).Seconds()
+	}
+	d.Mean = float64(d.Closes) / max(1, d.Seconds)
+	d.Ratio = max(1, float64(d.Max)/d.Mean)
 	return d
 }

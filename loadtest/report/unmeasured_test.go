@@ -35,6 +35,13 @@ func TestNothingExpired(t *testing.T) {
 	f("1 on time or late, 0 early, 0 never, 0.5 ticks late", "", sample(map[record.Measure][]byte{record.Expiry: encode(t, int64(time.Second/2))}, nil))
 }
 
+// TestNothingDrained: a server that was not told to leave has not done so perfectly.
+func TestNothingDrained(t *testing.T) {
+	if got := text(t, record.Line{Sample: &record.Sample{At: time.Second, Open: 3}}); !strings.Contains(got, "drain        nothing closed while the run lasted\n") {
+		t.Error(got)
+	}
+}
+
 // TestCPUOfAShortHold: between one look and itself there is no CPU to tell.
 func TestCPUOfAShortHold(t *testing.T) {
 	const s = time.Second
