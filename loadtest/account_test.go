@@ -68,6 +68,22 @@ func TestHandshakesCutOffAreCounted(t *testing.T) {
 	o.wantAccount(t)
 }
 
+// TestConnectsThatWaitedAreDropped has a server that answers none, so that those that
+// are due by the rate wait for the first: an interrupt finds them due and not begun.
+func TestConnectsThatWaitedAreDropped(t *testing.T) {
+	release := make(chan struct{})
+	s := (&server{refuse: func() bool { <-release; return false }}).serve(t)
+	t.Cleanup(func() { close(release) })
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(500*time.Millisecond, cancel)
+	o := run(t, ctx, Job{Targets: []string{s.url}, Loops: 1, HandshakeTimeout: time.Minute, Scenario: parse(t, "connections: 10000", "connect: {rate: 1000, parallel: 4}", "hold: 1s")}, nil)
+	o.want(t, map[record.Count]int64{record.Opened: 0, record.CutOff: 4})
+	o.wantAccount(t)
+	if n := o.counts[record.Dropped]; n == 0 || n > 9_900 {
+		t.Errorf("%d dropped: %v", n, o.counts)
+	}
+}
+
 // TestAnswersToWhomeverLeaves has each connection leave with a message under way, which
 // a slow server still answers, before the close frame or, every fourth, not at all.
 func TestAnswersToWhomeverLeaves(t *testing.T) {

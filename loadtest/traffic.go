@@ -52,8 +52,15 @@ func (l *lane) work(series scenario.Series, do func(n int, dueAt time.Duration))
 	}))
 }
 
+// dropUndone also drops the connects that were due by their rate, and waited for others.
 func (l *lane) dropUndone() {
 	now := l.e.now()
+	if came := l.plan.Connections; came.Rate > 0 {
+		for ; l.next < len(l.sessions) && came.Due(l.next) <= now; l.next++ {
+			l.count(due, 1)
+			l.count(dropped, 1)
+		}
+	}
 	for _, s := range l.schedules {
 		for ; s.next < s.series.Len() && l.held+s.series.Due(s.next) <= now; s.next++ {
 			l.count(due, 1)
