@@ -29,7 +29,7 @@ func TestDrainOfTheGatewayInTheHold(t *testing.T) {
 	if err != nil || json.Unmarshal(text, &s) != nil || s.Drain == nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	if d := s.Drain; d.Closes != 60 || d.Seconds < 2 || d.Ratio < 1 || d.Ratio > 3 {
+	if d := s.Drain; d.Closes != 60 || d.Seconds < 1.5 || d.Ratio < 1 || d.Ratio > 3 {
 		t.Errorf("%+v", d)
 	}
 }

@@ -40,6 +40,22 @@ func TestEchoAgainstTheGateway(t *testing.T) {
 	}
 }
 
+// TestBlindRunsAreRefused: what a user asks to look at, and cannot be seen, is told before
+// the run.
+func TestBlindRunsAreRefused(t *testing.T) {
+	g := startGateway(t)
+	f := func(fault string, args ...string) {
+		t.Helper()
+		o := try(t, append([]string{"run", "idle", "--url", g.ws, "--connections=1", "--hold=0s", "--quiet", "--allow-saturated"}, args...)...)
+		if o.code != exitUsage || !strings.HasPrefix(o.stderr, "loadtest: "+fault) || o.stdout != "" {
+			t.Errorf("%v: %+v", args, o)
+		}
+	}
+	f("--metrics: "+g.admin+"/nothing answers 404", "--metrics", g.admin+"/nothing")
+	f(`--metrics: Get "http://127.0.0.1:1/": `, "--metrics=http://127.0.0.1:1/")
+	f(`--server-pid: bad value "4194305": must be a process of this machine`, "--server-pid=4194305") // above what Linux has
+}
+
 func TestBroadcastAgainstTheGateway(t *testing.T) {
 	g := startGateway(t)
 	out := filepath.Join(t.TempDir(), "run.jsonl")

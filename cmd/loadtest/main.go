@@ -65,8 +65,8 @@ const description = `Scenarios are ready-made ones by name, or files in YAML or 
 "loadtest scenarios". A run writes raw records; the report is made from them.
 
 Exit codes: 0 all is well; 1 an objective was broken, the run was interrupted,
-failed midway, lost all its connections, or is invalid since the tool itself was the bottleneck; 2 nothing
-was run.`
+failed midway, lost all its connections, or is invalid since the tool itself was
+the bottleneck; 2 nothing was run.`
 
 // newCommand describes the command line. cli prints help and the version; it
 // neither prints errors nor exits.
@@ -92,10 +92,10 @@ func newCommand(s streams) *cli.Command {
 func badFlag(command string, err error) error {
 	text := oneLine(err)
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
-		return usagef("--%s: no flag of loadtest %s: see loadtest %s --help", strings.TrimLeft(name, "-"), command, command)
+		return usagef("--%s: no flag of %s: see %s --help", strings.TrimLeft(name, "-"), command, command)
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
-		return usagef("--%s: needs a value: see loadtest %s --help", strings.TrimLeft(name, "-"), command)
+		return usagef("--%s: needs a value: see %s --help", strings.TrimLeft(name, "-"), command)
 	}
 	return usagef("%s", text)
 }
@@ -105,7 +105,9 @@ func quietly(c *cli.Command, s streams) {
 	c.HideHelpCommand = true
 	c.DisableSliceFlagSeparator = true // headers hold commas; the other lists are split here
 	c.Writer, c.ErrWriter = s.out, s.err
-	c.OnUsageError = func(_ context.Context, cmd *cli.Command, err error, _ bool) error { return badFlag(cmd.Name, err) }
+	c.OnUsageError = func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+		return badFlag(cmd.FullName(), err)
+	}
 	c.ExitErrHandler = func(context.Context, *cli.Command, error) {}
 	for _, sub := range c.Commands {
 		quietly(sub, s)

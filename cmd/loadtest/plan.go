@@ -73,8 +73,8 @@ func (c *climb) text(r result, s streams) error {
 	if r.Rates != nil {
 		return r.Rates.Text(s.out)
 	}
-	if r.CPU > 0 && r.Plan == nil {
-		fmt.Fprintf(s.out, "CPU     %.1f ms per 1,000 messages\n", r.CPU)
+	if r.CPU > 0 && (r.Plan == nil || r.Plan.CPU == nil) {
+		fmt.Fprintf(s.out, "CPU     %.1f ms of the server's per 1,000 messages in or out with %s connections, all included\n", r.CPU, thousands(r.Best))
 	}
 	if r.Check != nil {
 		fmt.Fprintf(s.out, "check   %s sessions took %.1f MiB; the smaller steps predict %.1f MiB, %.1f %% off\n",

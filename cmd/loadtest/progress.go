@@ -88,8 +88,12 @@ func (p *progress) sampleLocked(s *record.Sample) {
 		return
 	}
 	p.seen = 0
-	left, total := p.remainingLocked(s.At)
-	p.text = p.lineLocked(s.At, left)
+	open := 0
+	for _, n := range p.open {
+		open += n
+	}
+	left, total := p.remainingLocked(s.At, open)
+	p.text = p.lineLocked(s.At, left, open)
 	if p.bar != nil {
 		p.bar.SetCurrent(int64(barSteps * float64(total-left) / float64(max(total, 1))))
 		return
@@ -98,11 +102,7 @@ func (p *progress) sampleLocked(s *record.Sample) {
 }
 
 // lineLocked is all there is to see at a glance.
-func (p *progress) lineLocked(at, left time.Duration) string {
-	open := 0
-	for _, n := range p.open {
-		open += n
-	}
+func (p *progress) lineLocked(at, left time.Duration, open int) string {
 	seconds := max((at - p.lastAt).Seconds(), 0.001)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %s: %s of %s open", at.Round(time.Second), p.phase, thousands(open), thousands(p.plan.Connections))
@@ -131,7 +131,7 @@ func (p *progress) lineLocked(at, left time.Duration) string {
 }
 
 // remainingLocked estimates what is left of the run, and the whole of it.
-func (p *progress) remainingLocked(at time.Duration) (left, total time.Duration) {
+func (p *progress) remainingLocked(at time.Duration, open int) (left, total time.Duration) {
 	ending := time.Second
 	switch {
 	case p.plan.Expire != nil:
@@ -149,6 +149,10 @@ func (p *progress) remainingLocked(at time.Duration) (left, total time.Duration)
 		left += p.plan.Hold.Std() + ending
 	case "holding":
 		left = max(0, p.plan.Hold.Std()-in) + ending
+	case "leaving", "draining", "silent":
+		if open > 0 {
+			left = max(0, ending-in)
+		}
 	default:
 		left = max(0, ending-in)
 	}

@@ -87,5 +87,8 @@ func readSummary(name string) (report.Summary, error) {
 	var summary report.Summary
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
-	return summary, dec.Decode(&summary)
+	if err := dec.Decode(&summary); err != nil {
+		return summary, fmt.Errorf("is neither a summary (--json) nor raw records (--out): %w", err)
+	}
+	return summary, nil
 }

@@ -72,7 +72,7 @@ func TestBadReportCommandLines(t *testing.T) {
 	f(exitUsage, "--fail-if: ", "report", noRecord, "--fail-if=p99(echo)")
 	f(exitUsage, "compare: needs two files, and not 1", "compare", none)
 	f(exitUsage, "compare: "+none+": ", "compare", none, none)
-	f(exitUsage, "compare: "+noRecord+": ", "compare", noRecord, noRecord)
+	f(exitUsage, "compare: "+noRecord+": is neither a summary (--json) nor raw records (--out): ", "compare", noRecord, noRecord)
 }
 
 func TestVerdicts(t *testing.T) {

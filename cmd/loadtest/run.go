@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -70,6 +72,9 @@ func (o *options) execute(ctx, kill context.Context, file *recordFile, s streams
 		return unbegun(ctx, usagef("--url: %s", o.explain(err)))
 	}
 	config.Servers = o.servers()
+	if err := o.look(ctx, config.Servers); err != nil {
+		return unbegun(ctx, err)
+	}
 	shown := newProgress(o, s.err)
 	config.Emit = func(line record.Line) {
 		file.Write(line)
@@ -197,6 +202,28 @@ func (o *options) localWorkers() (int, error) {
 			o.workers, o.workers*room, limit, o.scenario.Connections, needed)
 	}
 	return o.workers, nil
+}
+
+// look says what cannot be seen of what the user asked to look at, before a run that
+// would be without it.
+func (o *options) look(ctx context.Context, servers []fleet.Server) error {
+	for _, pid := range o.pids {
+		if probe.Process(pid).RSS < 0 {
+			return usagef("--server-pid: bad value \"%d\": must be a process of this machine that can be looked at (/proc)", pid)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, s := range servers {
+		if s.Metrics == "" {
+			continue
+		}
+		if _, err := probe.Scrape(ctx, client, s.Metrics); err != nil {
+			return usagef("--metrics: %s", oneLine(err))
+		}
+	}
+	return nil
 }
 
 // servers is where to look at the targets: those of this machine are found by

@@ -22,6 +22,8 @@ func TestBadCommandLines(t *testing.T) {
 	f(`run: needs one scenario, a name or a file, and not 2: see loadtest run --help`, "run", url, "idle", "echo")
 	f(`--conections: no flag of loadtest run: see loadtest run --help`, "run", "idle", "--conections=5")
 	f(`--hold: needs a value: see loadtest run --help`, "run", "idle", "--hold")
+	f(`--hold: no flag of loadtest: see loadtest --help`, "--hold")
+	f(`--hold: no flag of loadtest scenarios show: see loadtest scenarios show --help`, "scenarios", "show", "idle", "--hold")
 	f(`scenario: "idel" is no ready-made one (idle, echo, broadcast, expiry, churn, storm, slow-readers, half-open, mixed, drain) and no readable file: no such file or directory`, "run", url, "idel")
 	f(`scenario `+file+`: line 3: unknown field "hld" in the scenario: must be one of name, description, connections, connect, hold, messages, broadcasts, churn, storm, slow_readers, half_open, expire, drain`, "run", url, file)
 	f(`--url: needed: the server's, such as --url ws://127.0.0.1:8080/ws`, "run", "idle")
