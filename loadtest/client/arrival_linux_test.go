@@ -2,6 +2,7 @@ package client
 
 import (
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -166,21 +167,53 @@ func TestHoldsBack(t *testing.T) {
 	now := time.Now()
 	at := func(after time.Duration) []timer { return []timer{{due: now.Add(after)}} }
 	one := map[*link]struct{}{{}: {}}
+	few, many := &Crowd{cfg: Config{Loops: 1}}, &Crowd{cfg: Config{Loops: runtime.GOMAXPROCS(0) + 1}}
 	for _, c := range []struct {
 		name string
 		l    *Loop
 		want bool
 	}{
-		{"no timer", &Loop{}, false},
-		{"a near timer", &Loop{timers: at(holdBack / 2)}, true},
-		{"a timer that is due", &Loop{timers: at(0)}, true},
-		{"a far timer", &Loop{timers: at(2 * holdBack)}, false},
-		{"a link", &Loop{timers: at(0), links: one}, false},
-		{"a handshake", &Loop{timers: at(0), handshakes: deadlines{queue: []deadline{{due: now}}}}, false},
+		{"no timer", &Loop{crowd: few}, false},
+		{"a near timer", &Loop{crowd: few, timers: at(holdBack / 2)}, true},
+		{"a timer that is due", &Loop{crowd: few, timers: at(0)}, true},
+		{"a far timer", &Loop{crowd: few, timers: at(2 * holdBack)}, false},
+		{"a link", &Loop{crowd: few, timers: at(0), links: one}, false},
+		{"more loops than processors", &Loop{crowd: many, timers: at(0)}, false},
+		{"a handshake", &Loop{crowd: few, timers: at(0), handshakes: deadlines{queue: []deadline{{due: now}}}}, false},
 	} {
 		if got := c.l.holdsBack(now); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+// TestOthersHaveTheirTurn: a loop that holds back all the time does not keep the only
+// processor to itself.
+func TestOthersHaveTheirTurn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	l := newFixture(t, false).crowd(Config{}).Loops()[0]
+	const ticks, every = 1000, holdBack / 4
+	done, n := make(chan struct{}), 0
+	var tick func(now time.Time)
+	tick = func(now time.Time) {
+		if n++; n == ticks {
+			close(done)
+			return
+		}
+		l.At(now.Add(every), tick)
+	}
+	l.At(time.Now(), tick)
+	turns := 0
+	for over := false; !over; turns++ {
+		runtime.Gosched()
+		select {
+		case <-done:
+			over = true
+		default:
+		}
+	}
+	if want := int(ticks * every / turnOfOthers / 2); turns < want {
+		t.Errorf("%d turns for others, want %d", turns, want)
 	}
 }
 

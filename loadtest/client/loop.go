@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,16 +15,21 @@ const inputBuffer = 64 << 10
 // holdBack is how long what has arrived may stay unread at most.
 const holdBack = time.Millisecond
 
+// turnOfOthers is how long a loop that holds back keeps its processor. While it sleeps,
+// Go's scheduler thinks that it runs, and took 20 to 40 ms to give others a turn.
+const turnOfOthers = 5 * time.Millisecond
+
 // Loop runs the connections dialled on it, and functions, one after the other. Its
 // methods say where they may be called; all else belongs to its goroutine.
 type Loop struct {
-	crowd  *Crowd
-	index  int
-	key    [4]byte // masks all frames; see doc.go
-	source int     // of Config.Sources, next in turn
-	poller *poller
-	output []byte        // the frame being sent
-	head   *bufio.Reader // over the head of an answer
+	crowd   *Crowd
+	index   int
+	key     [4]byte // masks all frames; see doc.go
+	source  int     // of Config.Sources, next in turn
+	poller  *poller
+	yielded time.Time     // when others had their turn
+	output  []byte        // the frame being sent
+	head    *bufio.Reader // over the head of an answer
 
 	handshakes deadlines // connecting or upgrading
 	closings   deadlines // closing, or waiting for the server's FIN
@@ -98,6 +104,10 @@ func (l *Loop) run() {
 			l.poller.look()
 			l.poller.serve()
 			l.rest(l.poller.nap)
+			if now.Sub(l.yielded) > turnOfOthers {
+				l.yielded = now
+				runtime.Gosched()
+			}
 			continue
 		}
 		if !l.rest(l.poller.wait) {
@@ -170,9 +180,10 @@ func (l *Loop) rest(wait func(due time.Time)) bool {
 // are sent by a schedule, a loop would wake twice for each, to send it and to see the
 // answer, and the server once: so it looks for answers when it is to send anyway. When
 // they arrived is the kernel's to tell, see poller.read. Handshakes do not wait, as
-// their next step is the loop's, nor do links, whose goroutines need the processor.
+// their next step is the loop's, nor do links, whose goroutines need the processor; nor
+// does a loop that has not got one for itself, as it would keep that from another.
 func (l *Loop) holdsBack(now time.Time) bool {
-	if len(l.links) > 0 || !l.handshakes.first().IsZero() {
+	if l.crowd.cfg.Loops > runtime.GOMAXPROCS(0) || len(l.links) > 0 || !l.handshakes.first().IsZero() {
 		return false
 	}
 	l.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -123,12 +124,12 @@ func (c *coordinator) giveJob(i int, l *link) error {
 	job := c.Job
 	job.Worker, job.Workers = i, len(c.links)
 	if !l.remote {
-		job.Loops = loopsOf(c.Header.Machine.CPUs, c.Local)
+		job.Loops = loopsOf(runtime.GOMAXPROCS(0), c.Local)
 	}
 	return l.orders.send(order{Job: &job})
 }
 
-// loopsOf shares the CPUs of this machine among its workers.
+// loopsOf shares the CPUs that this program may use among its workers.
 func loopsOf(cpus, workers int) int { return max(1, (cpus+workers-1)/max(1, workers)) }
 
 // ready waits until the worker has taken its job.
