@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wheelgate/wheelgate/loadtest/capacity"
 	"github.com/wheelgate/wheelgate/loadtest/record"
 	"github.com/wheelgate/wheelgate/loadtest/report"
 	"github.com/wheelgate/wheelgate/loadtest/scenario"
@@ -109,5 +111,17 @@ func TestCapacityOfRates(t *testing.T) {
 	}
 	if !strings.Contains(o.stdout, "held    400 per second\n") || !strings.Contains(o.stdout, "\nCPU ") || !strings.HasSuffix(o.stdout, "\nfirst limit: none was met; moved by --most, which ended the search\n") {
 		t.Errorf("%s", o.stdout)
+	}
+}
+
+// TestCapacityTellsCPUOfAFixedRate: sessions alone grow there, so that the plan cannot tell
+// what the messages took; what was measured is told all the same.
+func TestCapacityTellsCPUOfAFixedRate(t *testing.T) {
+	var out bytes.Buffer
+	if err := (&climb{}).text(result{Best: 1400, CPU: 19.64, Plan: &capacity.Plan{}}, streams{out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "CPU     19.6 ms of the server's per 1,000 messages in or out with 1,400 connections, all included\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("%s: no %s", out.String(), want)
 	}
 }
