@@ -16,7 +16,7 @@ var (
 	errDeaf    = errors.New("wsconn: input is dropped")
 )
 
-var errNot101 = errors.New("wsconn: gws refused the request")
+var errNot101 = errors.New("wsconn: not a request that can be answered with 101")
 
 // read is the reader goroutine: input, its end, what comes after, Closed.
 func (c *goroutineConn) read(socket *gws.Conn) {
