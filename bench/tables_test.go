@@ -40,7 +40,7 @@ var keeperRows = []struct {
 // labels begin with, and peerColumns how many of its columns: the last says what we ask
 // of ourselves.
 var peerRows = []string{
-	"figure (ratio to gws)", "---", "resident memory per idle session, B", "goroutines per idle session", "server CPU per echoed message",
+	"figure (ratio to gws)", "---", "resident memory per idle session, B", "goroutines per idle session", "server CPU per echoed message", "the same at 10,000 a second",
 	"server CPU per delivered broadcast message", "the same to all", "the same to 100", "server CPU per handshake", "handshakes a second",
 	"server CPU, all idle", "… to the start",
 }
