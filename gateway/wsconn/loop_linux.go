@@ -81,7 +81,7 @@ func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open
 	}
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
-	if !hasUserTimeout(fd, userTimeout(t.cfg.WriteTimeout)) {
+	if !completeInherited(fd, userTimeout(t.cfg.WriteTimeout)) {
 		setSocketOptions(tcp, t.cfg.WriteTimeout)
 	}
 	return t.serve(newLoopConn(l, int32(fd), remoteOf(tcp)), tcp, early, r, open)

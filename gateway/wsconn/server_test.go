@@ -160,7 +160,11 @@ var links = []link{
 }
 
 func listenTCP(t testing.TB) (net.Listener, func() net.Conn) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return listenWith(t, net.ListenConfig{})
+}
+
+func listenWith(t testing.TB, cfg net.ListenConfig) (net.Listener, func() net.Conn) {
+	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

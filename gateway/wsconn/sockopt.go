@@ -1,14 +1,21 @@
 package wsconn
 
 import (
+	"math/rand/v2"
 	"net"
 	"time"
 )
 
 // Keepalive finds peers that vanished without a word, behind the owner's own
 // pings: rarely, because a probe wakes a sleeping phone.
+//
+// Each connection has an idle time of its own. The kernel's timers are seconds
+// coarse that far ahead, so connections that came, or fell silent, together would be
+// probed in one burst; loopback and veth drop what exceeds 1,000 packets of it
+// (net.core.netdev_max_backlog), time and again, and the connection with it.
 const (
-	keepAliveIdle     = 60 * time.Second
+	keepAliveIdle     = 60 * time.Second // and up to keepAliveSpread more
+	keepAliveSpread   = 4 * time.Minute
 	keepAliveInterval = 10 * time.Second
 	keepAliveCount    = 3
 )
@@ -20,16 +27,19 @@ func ListenConfig(writeTimeout time.Duration) net.ListenConfig {
 	return listenConfig(userTimeout(writeTimeout))
 }
 
-// setSocketOptions prepares the TCP socket under conn, if there is one, unless
-// that was the listener's doing. Failures are ignored: the connection works
+// randomIdle is a keepalive idle time for one connection.
+func randomIdle() time.Duration { return keepAliveIdle + rand.N(keepAliveSpread) }
+
+// setSocketOptions prepares the TCP socket under conn, if there is one, whatever
+// the listener did. Failures are ignored: the connection works
 // without, only less well. (TCP_NODELAY is set by package net.)
 func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
 	tcp := tcpUnder(conn)
-	if tcp == nil || inherited(tcp, userTimeout(writeTimeout)) {
+	if tcp == nil {
 		return
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
+		Enable: true, Idle: randomIdle(), Interval: keepAliveInterval, Count: keepAliveCount,
 	})
 	setUserTimeout(tcp, userTimeout(writeTimeout))
 }
@@ -38,7 +48,7 @@ func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
 // the write timeout, whose error says more. It also replaces the count of lost
 // keepalive probes, so a shorter one would make the first lost probe fatal.
 func userTimeout(writeTimeout time.Duration) time.Duration {
-	return max(2*writeTimeout, keepAliveIdle+keepAliveCount*keepAliveInterval)
+	return max(2*writeTimeout, keepAliveIdle+keepAliveSpread+keepAliveCount*keepAliveInterval)
 }
 
 // tcpUnder unwraps conn as far as it says what it runs over; nil if not TCP.

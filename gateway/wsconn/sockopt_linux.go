@@ -21,13 +21,14 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) {
 	})
 }
 
-// inherited reports whether tcp has the listener's options, see listenConfig.
-func inherited(tcp *net.TCPConn, userTimeout time.Duration) (is bool) {
-	raw, err := tcp.SyscallConn()
-	if err == nil {
-		_ = raw.Control(func(fd uintptr) { is = hasUserTimeout(int(fd), userTimeout) })
+// completeInherited does what a listening socket of listenConfig cannot do for those
+// it accepts, and reports whether fd is one of them.
+func completeInherited(fd int, userTimeout time.Duration) bool {
+	if !hasUserTimeout(fd, userTimeout) {
+		return false
 	}
-	return is
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(randomIdle().Seconds()))
+	return true
 }
 
 func hasUserTimeout(fd int, d time.Duration) bool {
@@ -35,7 +36,7 @@ func hasUserTimeout(fd int, d time.Duration) bool {
 	return err == nil && ms == int(d.Milliseconds())
 }
 
-// listenConfig sets TCP_USER_TIMEOUT last: it stands for all of them.
+// listenConfig sets TCP_USER_TIMEOUT last: it stands for all of them. See completeInherited.
 func listenConfig(userTimeout time.Duration) net.ListenConfig {
 	options := []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},

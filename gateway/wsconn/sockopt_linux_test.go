@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -11,41 +12,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestSocketOptions: connections have them, whatever the listener did.
 func TestSocketOptions(t *testing.T) {
-	for _, l := range links[:2] {
-		t.Run(l.name, func(t *testing.T) {
-			cfg := testConfig
-			cfg.WriteTimeout = 100 * time.Second
-			var conn net.Conn
-			srv := newServer(t, spy{wsconn.NewGoroutine(cfg), &conn}, l, nil)
-			srv.connect()
-			if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
-				conn = over.NetConn()
-			}
-			checkOptions(t, conn)
-		})
+	cfg := testConfig
+	cfg.WriteTimeout = 200 * time.Second
+	own := link{name: "a listener of ListenConfig", listen: func(t testing.TB) (net.Listener, func() net.Conn) {
+		return listenWith(t, wsconn.ListenConfig(cfg.WriteTimeout))
+	}}
+	for _, l := range []link{links[0], links[1], own} {
+		for name, tr := range map[string]transport{"goroutine": wsconn.NewGoroutine(cfg), "loop": newLoop(t)(cfg)} {
+			t.Run(name+" on "+l.name, func(t *testing.T) {
+				var sockets []*os.File
+				srv := newServer(t, spy{tr, &sockets}, l, nil)
+				idle := map[int]bool{}
+				for i := range 10 {
+					srv.connect()
+					checkOptions(t, sockets[i])
+					idle[getOption(t, sockets[i], unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)] = true
+					_ = sockets[i].Close()
+				}
+				if len(idle) == 1 {
+					t.Error("all connections would be probed at once")
+				}
+			})
+		}
 	}
-}
-
-// TestListenConfig: accepted sockets have the options before anything is done to them.
-func TestListenConfig(t *testing.T) {
-	cfg := wsconn.ListenConfig(100 * time.Second)
-	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	checkOptions(t, conn)
 }
 
 // TestListenConfigOfUnix: clients may come through a proxy on this machine.
@@ -58,20 +49,22 @@ func TestListenConfigOfUnix(t *testing.T) {
 	_ = l.Close()
 }
 
-func checkOptions(t *testing.T, conn net.Conn) {
+func checkOptions(t *testing.T, tcp *os.File) {
 	t.Helper()
 	f := func(name string, level, option, want int) {
 		t.Helper()
-		if got := getOption(t, conn.(*net.TCPConn), level, option); got != want {
+		if got := getOption(t, tcp, level, option); got != want {
 			t.Errorf("%s is %d, want %d", name, got, want)
 		}
 	}
 	f("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	f("SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	f("TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)
+	if idle := getOption(t, tcp, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE); idle < 60 || idle >= 300 {
+		t.Errorf("TCP_KEEPIDLE is %d, want 60 to 300", idle)
+	}
 	f("TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10)
 	f("TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
-	f("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 200_000)
+	f("TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 400_000)
 }
 
 func TestUserTimeout(t *testing.T) {
@@ -81,11 +74,11 @@ func TestUserTimeout(t *testing.T) {
 			t.Errorf("user timeout for %v is %v, want %v", write, got, want)
 		}
 	}
-	f(time.Second, 90*time.Second) // not before all keepalive probes
-	f(time.Minute, 2*time.Minute)
+	f(time.Second, 330*time.Second) // not before all keepalive probes
+	f(time.Hour, 2*time.Hour)
 }
 
-func getOption(t *testing.T, tcp *net.TCPConn, level, option int) (value int) {
+func getOption(t *testing.T, tcp *os.File, level, option int) (value int) {
 	t.Helper()
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -100,23 +93,34 @@ func getOption(t *testing.T, tcp *net.TCPConn, level, option int) (value int) {
 	return value
 }
 
-// spy is a transport that notes the socket before it is taken over.
+// spy is a transport that keeps a descriptor of each socket it takes over.
 type spy struct {
-	*wsconn.Goroutine
-	conn *net.Conn
+	transport
+	sockets *[]*os.File
 }
 
 func (s spy) Upgrade(w http.ResponseWriter, r *http.Request, open func(wsconn.Conn) wsconn.Handler) error {
-	return s.Goroutine.Upgrade(spyWriter{w, s.conn}, r, open)
+	return s.transport.Upgrade(spyWriter{w, s.sockets}, r, open)
 }
 
 type spyWriter struct {
 	http.ResponseWriter
-	conn *net.Conn
+	sockets *[]*os.File
 }
 
 func (w spyWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	*w.conn = conn
-	return conn, buffered, err
+	if err != nil {
+		return nil, nil, err
+	}
+	under := conn
+	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		under = over.NetConn()
+	}
+	file, err := under.(*net.TCPConn).File()
+	if err != nil {
+		return nil, nil, err
+	}
+	*w.sockets = append(*w.sockets, file) // not a net.FileConn, which would set options
+	return conn, buffered, nil
 }

@@ -10,6 +10,4 @@ import (
 // setUserTimeout does nothing: only Linux has TCP_USER_TIMEOUT.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
 
-func inherited(*net.TCPConn, time.Duration) bool { return false }
-
 func listenConfig(time.Duration) net.ListenConfig { return net.ListenConfig{} }
