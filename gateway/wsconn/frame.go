@@ -125,3 +125,15 @@ func (f *Frame) build(payload []byte) {
 	}
 	f.wire = append(wire, payload...)
 }
+
+// frameSize is the length of the server frame that p begins with, in bytes.
+func frameSize(p []byte) int {
+	switch n := int(p[1]); n {
+	case 126:
+		return 4 + int(binary.BigEndian.Uint16(p[2:]))
+	case 127:
+		return 10 + int(binary.BigEndian.Uint64(p[2:]))
+	default:
+		return 2 + n
+	}
+}

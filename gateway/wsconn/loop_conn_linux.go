@@ -39,13 +39,22 @@ type loopConn struct {
 	age  int32       // the loop's: of the slot's owners
 	port uint16      // of remote
 
-	hungUp       bool // the loop's: the peer's direction has ended, ours has still to
-	joining      bool // guarded by mu, as what follows: the 101 is not out yet: queue, do not write
-	attending    bool // posted to the loop and not looked at yet
-	closing      bool // a close frame is queued or written: accept no more
-	closeWritten bool // and it is written
-	lost         bool // to be released
+	hungUp    bool     // the loop's: the peer's direction has ended, ours has still to
+	joining   bool     // guarded by mu, as what follows: the 101 is not out yet: queue, do not write
+	attending bool     // posted to the loop and not looked at yet
+	cork      cork     // written by the loop only
+	farewell  farewell // of ours: accept no more
+	lost      bool     // to be released
 }
+
+// farewell is how far our close frame has got.
+type farewell uint8
+
+const (
+	farewellNone farewell = iota
+	farewellQueued
+	farewellWritten
+)
 
 // ending is what ended a connection, for End.Err.
 type ending struct{ err error }
@@ -150,7 +159,7 @@ func (c *loopConn) SendMessage(op Opcode, payload []byte) error {
 func (c *loopConn) send(f *Frame) (written bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.lost || c.ending != nil {
+	if c.farewell != farewellNone || c.lost || c.ending != nil {
 		return false, ErrClosed
 	}
 	if c.out != nil && !c.out.admits(f, &c.loop.t.cfg) {
@@ -173,10 +182,10 @@ func (c *loopConn) close(code uint16, reason string, now bool) {
 	f := closeFrame(code, reason)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.lost || c.ending != nil {
+	if c.farewell != farewellNone || c.lost || c.ending != nil {
 		return
 	}
-	c.closing = true
+	c.farewell = farewellQueued
 	c.deaf.Store(true)
 	if now && c.out != nil {
 		c.out.drop()
@@ -195,15 +204,24 @@ func (c *loopConn) Abort() { c.lose(nil) }
 
 // farewellLocked ends our direction: the close frame is written.
 func (c *loopConn) farewellLocked() {
-	c.closeWritten = true
+	c.farewell = farewellWritten
 	c.loop.halfClose(c.fd)
 }
 
 // putLocked writes f if nothing is before it, and queues what is left of it. It
-// reports whether f is written wholly. After an error f counts as not accepted.
+// reports whether f is written wholly, or copied to where it will be. After an error
+// f counts as not accepted.
 func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 	n, idle := 0, c.out == nil || c.out.empty()
-	if idle && !c.joining {
+	if idle && c.cork == corkOn {
+		if f.op != opClose && c.loop.batch.add(c, f.wire) {
+			return true, nil
+		}
+		if err := c.writePartLocked(c.loop.batch.remove(c)); err != nil {
+			return false, err
+		}
+	}
+	if (c.out == nil || c.out.empty()) && c.cork != corkHeld && !c.joining {
 		if n, err = c.writeNowLocked(f.wire); err != nil {
 			return false, err
 		}
@@ -215,7 +233,7 @@ func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 		c.out = new(outbox)
 	}
 	c.out.push(f, n)
-	if idle {
+	if idle && c.cork != corkHeld {
 		c.attendLocked()
 	}
 	return false, nil
@@ -241,7 +259,7 @@ func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 	if c.out != nil && c.out.empty() && c.out.dropped == 0 {
 		c.out = nil
 	}
-	if c.closing && !c.closeWritten && !c.lost {
+	if c.farewell == farewellQueued && !c.lost {
 		c.farewellLocked()
 	}
 	return progress, true, nil
@@ -260,7 +278,7 @@ func (c *loopConn) writeNowLocked(p []byte) (int, error) {
 func (c *loopConn) hasFarewell() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing && !c.closeWritten && !c.lost
+	return c.farewell == farewellQueued && !c.lost
 }
 
 // end makes err what ended the connection if nothing did before.
@@ -290,7 +308,7 @@ func (c *loopConn) loseLocked(err error) {
 	}
 	c.lost = true
 	c.deaf.Store(true)
-	if !c.closeWritten { // or its frame might be destroyed on its way
+	if c.farewell != farewellWritten { // or its frame might be destroyed on its way
 		c.loop.reset(c.fd)
 	}
 	if c.joining {

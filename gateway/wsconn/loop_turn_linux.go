@@ -21,6 +21,7 @@ type loop struct {
 	pending []unix.EpollEvent // not looked at yet
 	input   []byte            // what a connection gave in this turn
 	output  []byte            // for gathering small frames
+	batch   batch
 
 	slots   slots                   // for any goroutine
 	blocked map[*loopConn]time.Time // with a backlog; when the peer last took a byte
@@ -46,7 +47,7 @@ func newEventLoop(t *Loop, open func() (poller, error)) (*loop, error) {
 	}
 	return &loop{
 		t: t, poller: p,
-		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
+		input: make([]byte, loopBuffer), output: make([]byte, writeChunk), batch: newBatch(),
 		blocked: make(map[*loopConn]time.Time),
 	}, nil
 }
@@ -66,6 +67,8 @@ func (l *loop) post(c *loopConn) {
 func (l *loop) nextTurn() {
 	for l.current == nil && !l.stopping.Load() {
 		switch {
+		case l.batch.full():
+			l.writeBatch()
 		case len(l.taken) > 0:
 			c := l.taken[0]
 			l.taken[0] = nil
@@ -75,6 +78,8 @@ func (l *loop) nextTurn() {
 			e := l.pending[0]
 			l.pending = l.pending[1:]
 			l.handle(e)
+		case len(l.batch.parts) > 0:
+			l.writeBatch()
 		case !l.takePosted():
 			l.dropStuck()
 			// For ever unless a peer has to be watched that does not take what it is sent.
@@ -209,6 +214,7 @@ func (l *loop) take(c *loopConn, input []byte) {
 		return
 	}
 	l.current = c
+	l.beginCork(c)
 	if !l.t.cfg.guarded(c.handler.Heard) {
 		l.endTurn(true)
 		return
@@ -260,6 +266,7 @@ func (l *loop) endTurn(panicked bool) {
 		return
 	}
 	l.current = nil
+	l.endCork(c)
 	v := l.verdict
 	l.verdict = verdict{}
 	if c.deaf.Load() {
