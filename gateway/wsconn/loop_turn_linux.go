@@ -19,8 +19,10 @@ type loop struct {
 	t *Loop
 	poller
 	pending []unix.EpollEvent // not looked at yet
-	input   []byte            // what a connection gave in this turn
-	output  []byte            // for gathering small frames
+	owners  []*loopConn       // whose they are, in owned
+	owned   [loopEvents]*loopConn
+	input   []byte // what a connection gave in this turn
+	output  []byte // for gathering small frames
 	batch   batch
 
 	slots   slots                   // for any goroutine
@@ -75,9 +77,10 @@ func (l *loop) nextTurn() {
 			l.taken = l.taken[1:]
 			l.attend(c)
 		case len(l.pending) > 0:
-			e := l.pending[0]
-			l.pending = l.pending[1:]
-			l.handle(e)
+			e, c := l.pending[0], l.owners[0]
+			l.owners[0] = nil
+			l.pending, l.owners = l.pending[1:], l.owners[1:]
+			l.handle(c, e.Events)
 		case len(l.batch.parts) > 0:
 			l.writeBatch()
 		case !l.takePosted():
@@ -88,6 +91,7 @@ func (l *loop) nextTurn() {
 				limit = l.t.cfg.WriteTimeout / 8
 			}
 			l.pending = l.wait(limit)
+			l.owners = l.slots.owners(l.pending, l.owned[:0])
 		}
 	}
 }
@@ -101,18 +105,14 @@ func (l *loop) takePosted() bool {
 	return len(l.taken) > 0
 }
 
-func (l *loop) handle(e unix.EpollEvent) {
-	if e.Fd == wakeSlot {
-		return // takePosted comes before the next wait
+func (l *loop) handle(c *loopConn, events uint32) {
+	if c == nil || c.slot < 0 {
+		return // the eventfd, as takePosted comes before the next wait; or c ended earlier in this batch
 	}
-	c := l.slots.owner(e.Fd, e.Pad)
-	if c == nil {
-		return // its connection ended earlier in this batch
-	}
-	if e.Events&unix.EPOLLOUT != 0 {
+	if events&unix.EPOLLOUT != 0 {
 		l.flush(c)
 	}
-	if c.slot == e.Fd && e.Events&^unix.EPOLLOUT != 0 {
+	if c.slot >= 0 && events&^unix.EPOLLOUT != 0 {
 		l.receive(c)
 	}
 }

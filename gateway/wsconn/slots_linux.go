@@ -1,6 +1,10 @@
 package wsconn
 
-import "sync"
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
 
 // slots number the connections of a loop: an event carries the number, and the
 // age of the connection, which tells events of a slot's last owner from those of
@@ -37,12 +41,20 @@ func (s *slots) give(slot int32) {
 	s.free = append(s.free, slot)
 }
 
-// owner returns who has the slot and is of this age, nil if nobody any more.
-func (s *slots) owner(slot, age int32) *loopConn {
+// owners returns whose the events are, nil for those of nobody any more, in dst. All
+// at once: of so many connections none is in the cache, and so the processor waits
+// for several of them at a time.
+func (s *slots) owners(events []unix.EpollEvent, dst []*loopConn) []*loopConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.conns[slot]; c != nil && c.age == age {
-		return c
+	for i := range events {
+		var owner *loopConn
+		if e := &events[i]; e.Fd >= 0 {
+			if c := s.conns[e.Fd]; c != nil && c.age == e.Pad {
+				owner = c
+			}
+		}
+		dst = append(dst, owner)
 	}
-	return nil
+	return dst
 }
