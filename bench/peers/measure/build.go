@@ -13,11 +13,21 @@ import (
 	"strings"
 )
 
-// target is a server to measure.
+// target is a server to measure. In its arguments LISTEN and ADMIN stand for addresses.
 type target struct {
-	name   string
-	binary string
-	args   func(listen, admin string) []string
+	Name   string
+	Binary string
+	Args   []string
+}
+
+// command is how to start it.
+func (t target) command(listen, admin string) *exec.Cmd {
+	place := strings.NewReplacer("LISTEN", listen, "ADMIN", admin)
+	var args []string
+	for _, arg := range t.Args {
+		args = append(args, place.Replace(arg))
+	}
+	return exec.Command(t.Binary, args...)
 }
 
 // wheelgateTags are those of the product's Makefile.
@@ -43,9 +53,7 @@ func buildAll(ctx context.Context, dir string, impls []string, cores []int) ([]t
 			targets = append(targets, found...)
 			continue
 		}
-		targets = append(targets, target{impl, server, func(listen, admin string) []string {
-			return []string{"-impl", impl, "-listen", listen, "-admin", admin}
-		}})
+		targets = append(targets, target{impl, server, []string{"-impl", impl, "-listen", "LISTEN", "-admin", "ADMIN"}})
 	}
 	return targets, nil
 }
@@ -92,12 +100,10 @@ func buildWheelgate(ctx context.Context, dir, root, product string, cores []int)
 }
 
 func wheelgate(binary, name string, extra ...string) target {
-	return target{name, binary, func(listen, admin string) []string {
-		return slices.Concat([]string{
-			"--listen", listen, "--admin-listen", admin, "--env-file=",
-			"--echo", "--ping-interval=0s", "--log-level=warn", "--session-timeout=1h",
-		}, extra)
-	}}
+	return target{name, binary, slices.Concat([]string{
+		"--listen", "LISTEN", "--admin-listen", "ADMIN", "--env-file=",
+		"--echo", "--ping-interval=0s", "--log-level=warn", "--session-timeout=1h",
+	}, extra)}
 }
 
 // build runs go build in folder.

@@ -84,8 +84,8 @@ func (c *crowd) close() {
 	c.clients = nil
 }
 
-// connect opens n connections, window at a time, and returns when all have been
-// answered.
+// connect opens connections, window at a time, until there are n, and returns when all
+// have been answered.
 func (c *crowd) connect(ctx context.Context, n int) error {
 	var failed error
 	dial := func() {

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"time"
 )
@@ -16,16 +15,18 @@ const (
 	ahead      = 4      // back-to-back broadcasts on their way at a time
 	pacedRate  = 10_000 // deliveries a second
 	fewer      = 100    // receivers of the frequent broadcasts
-	repeats    = 3      // of the echoes and of the back-to-back broadcasts; the best counts
 )
 
-// figures are one server's, by figure.key.
-type figures map[string]float64
+// figures are one server's, by figure.key: what was measured in one turn after another.
+type figures map[string][]float64
+
+func (f figures) add(key string, v float64) { f[key] = append(f[key], v) }
 
 // measurement is one server under measurement.
 type measurement struct {
 	*process
 	o          options
+	turn       func() error // returns when it is this server's turn: the last one is over
 	all        *crowd
 	f          figures
 	memory     float64 // at the start, as the next two
@@ -34,16 +35,16 @@ type measurement struct {
 }
 
 // measure starts t, takes all figures and stops it.
-func measure(ctx context.Context, t target, o options, cores []int) (figures, error) {
-	if o.pinned {
-		cores = cores[:1]
+func measure(ctx context.Context, t target, o options, cores []int, turn func() error) (figures, error) {
+	if err := turn(); err != nil {
+		return nil, err
 	}
 	p, err := start(ctx, t, cores)
 	if err != nil {
 		return nil, err
 	}
 	defer p.stop()
-	m := &measurement{process: p, o: o, f: figures{}}
+	m := &measurement{process: p, o: o, turn: turn, f: figures{}}
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
@@ -72,6 +73,22 @@ func (m *measurement) spend(do func() error) (float64, error) {
 	return float64((m.cpu() - before).Nanoseconds()) / 1e3, err
 }
 
+// repeat adds what the server takes for each of n messages in do to the figure, in a
+// turn of its own each time.
+func (m *measurement) repeat(key string, n int, do func() error) error {
+	for range m.o.repeats {
+		if err := m.turn(); err != nil {
+			return err
+		}
+		cpu, err := m.spend(do)
+		if err != nil {
+			return err
+		}
+		m.f.add(key, cpu/float64(n))
+	}
+	return nil
+}
+
 // warmUp has some sessions do everything and leave, so that the start is that of a
 // server whose code and pools are in memory. Frequent broadcasts to few are
 // measured here, as long as there are few.
@@ -88,8 +105,7 @@ func (m *measurement) warmUp(ctx context.Context) (err error) {
 			return err
 		}
 		if n == fewer {
-			m.f["few"], err = m.paced(ctx)
-			if err != nil {
+			if err := m.paced(ctx, "few"); err != nil {
 				return err
 			}
 		}
@@ -101,7 +117,7 @@ func (m *measurement) warmUp(ctx context.Context) (err error) {
 	if m.memory, m.anonymous, err = m.collect(ctx); err != nil {
 		return err
 	}
-	m.f["start"] = m.memory
+	m.f.add("start", m.memory)
 	m.goroutines, err = m.process.goroutines(ctx)
 	return err
 }
@@ -121,29 +137,40 @@ func (m *measurement) post(ctx context.Context) func() error {
 	}
 }
 
-// paced broadcasts at pacedRate deliveries a second and returns the cost of one.
-func (m *measurement) paced(ctx context.Context) (float64, error) {
+// paced broadcasts at pacedRate deliveries a second.
+func (m *measurement) paced(ctx context.Context, key string) error {
 	n := len(m.all.clients)
 	interval := time.Duration(n) * time.Second / pacedRate
 	times := max(2, int(m.o.paced/interval))
-	cpu, err := m.spend(func() error { return m.all.broadcast(ctx, times, times, interval, m.post(ctx)) })
-	return cpu / float64(n*times), err
+	return m.repeat(key, n*times, func() error { return m.all.broadcast(ctx, times, times, interval, m.post(ctx)) })
 }
 
+// connect opens the connections, a part of them in each turn.
 func (m *measurement) connect(ctx context.Context) (err error) {
 	if m.all, err = newCrowd(m.listen); err != nil {
 		return err
 	}
-	began := time.Now()
-	cpu, err := m.spend(func() error { return m.all.connect(ctx, m.o.n) })
-	n := float64(m.o.n)
-	m.f["handshake"] = cpu / n
-	m.f["rate"] = n / time.Since(began).Seconds()
-	return err
+	for i := range m.o.repeats {
+		if err := m.turn(); err != nil {
+			return err
+		}
+		until, began := m.o.n*(i+1)/m.o.repeats, time.Now()
+		n := float64(until - m.all.up)
+		cpu, err := m.spend(func() error { return m.all.connect(ctx, until) })
+		if err != nil {
+			return err
+		}
+		m.f.add("handshake", cpu/n)
+		m.f.add("rate", n/time.Since(began).Seconds())
+	}
+	return nil
 }
 
 // idle reads what n sessions cost that have talked and are silent now.
 func (m *measurement) idle(ctx context.Context) error {
+	if err := m.turn(); err != nil {
+		return err
+	}
 	if err := m.light(ctx); err != nil {
 		return err
 	}
@@ -156,9 +183,9 @@ func (m *measurement) idle(ctx context.Context) error {
 		return err
 	}
 	n := float64(m.o.n)
-	m.f["memory"] = (memory - m.memory) / n
-	m.f["anonymous"] = (anonymous - m.anonymous) / n
-	m.f["goroutines"] = (goroutines - m.goroutines) / n
+	m.f.add("memory", (memory-m.memory)/n)
+	m.f.add("anonymous", (anonymous-m.anonymous)/n)
+	m.f.add("goroutines", (goroutines-m.goroutines)/n)
 	cpu, err := m.spend(func() error {
 		select {
 		case <-ctx.Done():
@@ -167,54 +194,42 @@ func (m *measurement) idle(ctx context.Context) error {
 			return nil
 		}
 	})
-	m.f["idle"] = cpu / 1e4 / m.o.idle.Seconds()
+	m.f.add("idle", cpu/1e4/m.o.idle.Seconds())
 	return err
-}
-
-// leastOf returns the least that the server takes for do in some repeats.
-func (m *measurement) leastOf(do func() error) (float64, error) {
-	least := math.Inf(1)
-	for range repeats {
-		cpu, err := m.spend(do)
-		if err != nil {
-			return 0, err
-		}
-		least = min(least, cpu)
-	}
-	return least, nil
 }
 
 func (m *measurement) echo(ctx context.Context) error {
-	cpu, err := m.leastOf(func() error { return m.all.echoBusy(ctx, m.o.busy, m.o.messages) })
+	err := m.repeat("echo", m.o.messages, func() error { return m.all.echoBusy(ctx, m.o.busy, m.o.messages) })
 	if err != nil {
 		return err
 	}
-	m.f["echo"] = cpu / float64(m.o.messages)
-	cpu, err = m.spend(func() error { return m.all.echoPaced(ctx, m.o.busy, pacedRate, m.o.paced) })
-	m.f["pacedEcho"] = cpu / (pacedRate * m.o.paced.Seconds())
-	return err
+	paced := int(pacedRate * m.o.paced.Seconds())
+	return m.repeat("pacedEcho", paced, func() error { return m.all.echoPaced(ctx, m.o.busy, pacedRate, m.o.paced) })
 }
 
 func (m *measurement) broadcast(ctx context.Context) error {
-	cpu, err := m.leastOf(func() error { return m.all.broadcast(ctx, m.o.broadcasts, ahead, 0, m.post(ctx)) })
+	err := m.repeat("broadcast", m.o.broadcasts*m.o.n, func() error {
+		return m.all.broadcast(ctx, m.o.broadcasts, ahead, 0, m.post(ctx))
+	})
 	if err != nil {
 		return err
 	}
-	m.f["broadcast"] = cpu / float64(m.o.broadcasts*m.o.n)
-	m.f["paced"], err = m.paced(ctx)
-	return err
+	return m.paced(ctx, "paced")
 }
 
 // leave closes all connections and reads what is left of them.
 func (m *measurement) leave(ctx context.Context) error {
+	if err := m.turn(); err != nil {
+		return err
+	}
 	files := m.descriptors() - m.o.n
 	m.all.close()
 	if err := m.awaitGone(ctx, files); err != nil {
 		return err
 	}
 	memory, _, err := m.collect(ctx)
-	m.f["left"] = memory
-	m.f["leftRatio"] = memory / m.memory
+	m.f.add("left", memory)
+	m.f.add("leftRatio", memory/m.memory)
 	return err
 }
 

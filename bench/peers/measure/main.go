@@ -19,10 +19,10 @@ import (
 
 // options are the flags.
 type options struct {
-	n, busy, messages, broadcasts, rounds int
-	paced, idle                           time.Duration
-	impls                                 []string
-	pinned                                bool
+	n, busy, messages, broadcasts, repeats, rounds int
+	paced, idle                                    time.Duration
+	impls                                          []string
+	pinned                                         bool
 }
 
 // clientThreads may run Go code at a time, also on one core: so a POST need not
@@ -37,6 +37,10 @@ func init() {
 
 func main() {
 	o := parseFlags()
+	if v := os.Getenv(playerVar); v != "" {
+		play(o, v)
+		return
+	}
 	cores, err := usableCores()
 	if o.pinned {
 		cores, err = pinSelf()
@@ -44,7 +48,6 @@ func main() {
 	if err != nil {
 		fatal(err)
 	}
-	runtime.GOMAXPROCS(clientThreads)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = run(ctx, o, cores)
 	stop()
@@ -62,18 +65,19 @@ func parseFlags() options {
 	var o options
 	flag.IntVar(&o.n, "n", 10_000, "sessions per server")
 	flag.IntVar(&o.busy, "busy", 200, "sessions that echo at a time, one message each")
-	flag.IntVar(&o.messages, "messages", 200_000, "messages echoed, three times")
-	flag.IntVar(&o.broadcasts, "broadcasts", 30, "broadcasts back to back, three times")
-	flag.DurationVar(&o.paced, "paced", 5*time.Second, "duration of the paced echoes, and broadcasts")
+	flag.IntVar(&o.messages, "messages", 50_000, "messages echoed in a turn")
+	flag.IntVar(&o.broadcasts, "broadcasts", 12, "broadcasts back to back in a turn")
+	flag.DurationVar(&o.paced, "paced", time.Second, "duration of the paced echoes, and broadcasts, in a turn")
 	flag.DurationVar(&o.idle, "idle", 3*time.Second, "duration of the idle measurement")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds over all servers; the table has the best of the CPU costs, the medians of the rest")
+	flag.IntVar(&o.repeats, "repeats", 6, "turns that a server has for each CPU cost")
+	flag.IntVar(&o.rounds, "rounds", 2, "times that all is done, with servers started anew")
 	flag.BoolVar(&o.pinned, "pinned", false, "a core for the server and one for the client, instead of all cores for both")
 	impls := flag.String("impls", "gws,gws1k,gorilla,nbio,wheelgate", "servers, in order; wheelgate is each of its transports, wheelgate=DIR another checkout of it")
-	short := flag.Bool("short", false, "a quick look: 2,000 sessions, a tenth of the messages, one round")
+	short := flag.Bool("short", false, "a quick look: 2,000 sessions, a fifth of the messages, two turns, one round")
 	flag.Parse()
 	if *short {
-		o.n, o.messages, o.broadcasts, o.rounds = 2_000, 20_000, 10, 1
-		o.paced, o.idle = 2*time.Second, time.Second
+		o.n, o.messages, o.broadcasts, o.repeats, o.rounds = 2_000, 10_000, 6, 2, 1
+		o.paced, o.idle = time.Second, time.Second
 	}
 	o.impls = strings.Split(*impls, ",")
 	o.busy = min(o.busy, o.n)
@@ -93,17 +97,13 @@ func run(ctx context.Context, o options, cores []int) error {
 	}
 	r := newReport(o, cores, targets)
 	for round := range o.rounds {
-		for _, t := range targets {
-			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, t.name)
-			f, err := measure(ctx, t, o, cores)
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			r.add(t.name, f, err)
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, o.rounds)
+		if err := playRound(ctx, targets, cores, r); err != nil {
+			return err
 		}
 	}
 	r.print(os.Stdout)
-	if slices.ContainsFunc(targets, func(t target) bool { return r.failed[t.name] != nil }) {
+	if slices.ContainsFunc(targets, func(t target) bool { return r.failed[t.Name] != nil }) {
 		return fmt.Errorf("not all could be measured")
 	}
 	return nil

@@ -39,7 +39,7 @@ func start(ctx context.Context, t target, cores []int) (*process, error) {
 		listen: addrs[0], admin: addrs[1], probe: addrs[2],
 		http: &http.Client{Timeout: time.Minute}, ended: make(chan struct{}),
 	}
-	p.Cmd = exec.Command(t.binary, t.args(p.listen, p.admin)...)
+	p.Cmd = t.command(p.listen, p.admin)
 	p.Env, p.Stderr = append(serverEnv(), "PEERS_PROBE="+p.probe), os.Stderr
 	if err := startOn(cores, p.Cmd); err != nil {
 		return nil, err

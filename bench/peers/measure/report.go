@@ -22,19 +22,18 @@ type figure struct {
 	digits            int
 	scale             float64
 	plain             bool // has no ratio
-	best              bool // the lowest round counts, else the median
 }
 
 var table = []figure{
 	{key: "memory", title: "resident memory per idle session, B", bound: "1/24 = 0.042, and 0.5 of nbio", scale: 1},
 	{key: "anonymous", title: "of it anonymous (heap and stacks), B", scale: 1},
 	{key: "goroutines", title: "goroutines per idle session", bound: "0", digits: 2, scale: 1, plain: true},
-	{key: "echo", title: "server CPU per echoed message, µs", bound: "0.65", digits: 2, scale: 1, best: true},
-	{key: "pacedEcho", title: "the same at 10,000 a second, each by itself, µs", bound: "0.7", digits: 2, scale: 1, best: true},
-	{key: "broadcast", title: "server CPU per delivered broadcast message, back to back, µs", bound: "0.85", digits: 2, scale: 1, best: true},
-	{key: "paced", title: "the same to all once a second, µs", bound: "0.7", digits: 2, scale: 1, best: true},
-	{key: "few", title: "the same to 100 sessions, 100 times a second, µs", digits: 2, scale: 1, best: true},
-	{key: "handshake", title: "server CPU per handshake, µs", bound: "1", digits: 1, scale: 1, best: true},
+	{key: "echo", title: "server CPU per echoed message, µs", bound: "0.65", digits: 2, scale: 1},
+	{key: "pacedEcho", title: "the same at 10,000 a second, each by itself, µs", bound: "0.7", digits: 2, scale: 1},
+	{key: "broadcast", title: "server CPU per delivered broadcast message, back to back, µs", bound: "0.85", digits: 2, scale: 1},
+	{key: "paced", title: "the same to all once a second, µs", bound: "0.7", digits: 2, scale: 1},
+	{key: "few", title: "the same to 100 sessions, 100 times a second, µs", digits: 2, scale: 1},
+	{key: "handshake", title: "server CPU per handshake, µs", bound: "1", digits: 1, scale: 1},
 	{key: "rate", title: "handshakes a second", bound: "≥ 1", scale: 1},
 	{key: "idle", title: "server CPU, all idle, % of a core", bound: "< 0.5 %", digits: 2, scale: 1, plain: true},
 	{key: "start", title: "resident memory at the start, MB", digits: 2, scale: 1e-6, plain: true},
@@ -49,13 +48,13 @@ type report struct {
 	cores  []int
 	names  []string
 	rounds map[string][]figures
-	failed map[string]error
+	failed map[string]error // in some round, which then does not count
 }
 
 func newReport(o options, cores []int, targets []target) *report {
 	r := &report{began: loadNow(), o: o, cores: cores, rounds: map[string][]figures{}, failed: map[string]error{}}
 	for _, t := range targets {
-		r.names = append(r.names, t.name)
+		r.names = append(r.names, t.Name)
 	}
 	return r
 }
@@ -69,21 +68,37 @@ func (r *report) add(name string, f figures, err error) {
 	r.rounds[name] = append(r.rounds[name], f)
 }
 
-// of returns a figure, and how far its rounds are apart.
-func (r *report) of(name string, fig figure) (value, low, high float64) {
-	var v []float64
+// of returns a figure in all turns of all rounds.
+func (r *report) of(name string, fig figure) (v []float64) {
 	for _, f := range r.rounds[name] {
-		v = append(v, f[fig.key])
+		v = append(v, f[fig.key]...)
 	}
-	if len(v) == 0 {
-		return math.NaN(), math.NaN(), math.NaN()
-	}
-	slices.Sort(v)
-	if fig.best {
-		return v[0], v[0], v[len(v)-1]
-	}
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2, v[0], v[len(v)-1]
+	return v
 }
+
+// ratios returns those of the figure to stock gws's in the same turn.
+func (r *report) ratios(name string, fig figure) (v []float64) {
+	stock := r.of(base, fig)
+	for i, own := range r.of(name, fig) {
+		if i < len(stock) {
+			v = append(v, own/stock[i])
+		}
+	}
+	return v
+}
+
+// quantile is the value below which the part q of v is; NaN if there is none.
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	v = slices.Sorted(slices.Values(v))
+	at := q * float64(len(v)-1)
+	low, high := v[int(at)], v[int(math.Ceil(at))]
+	return low + (high-low)*(at-math.Floor(at))
+}
+
+func median(v []float64) float64 { return quantile(v, 0.5) }
 
 func (r *report) print(w io.Writer) {
 	r.printHeader(w)
@@ -96,10 +111,10 @@ func (r *report) print(w io.Writer) {
 		}
 		r.row(w, f.title, append(cells, f.bound))
 	}
-	nbio, _, _ := r.of("nbio", table[0])
+	nbio := median(r.of("nbio", table[0]))
 	for _, name := range r.names {
-		if memory, _, _ := r.of(name, table[0]); strings.HasPrefix(name, "wheelgate") {
-			fmt.Fprintf(w, "\nResident memory per idle session of %s to nbio: %.2f.\n", name, memory/nbio)
+		if strings.HasPrefix(name, "wheelgate") && !math.IsNaN(nbio) {
+			fmt.Fprintf(w, "\nResident memory per idle session of %s to nbio: %.2f.\n", name, median(r.of(name, table[0]))/nbio)
 		}
 	}
 	r.printSpread(w)
@@ -109,23 +124,20 @@ func (r *report) print(w io.Writer) {
 }
 
 func (r *report) cell(name string, f figure) string {
-	median, _, _ := r.of(name, f)
-	if math.IsNaN(median) {
+	v := median(r.of(name, f))
+	if math.IsNaN(v) {
 		return "–"
 	}
-	text := fmt.Sprintf("%.*f", f.digits, median*f.scale)
-	if stock, _, _ := r.of(base, f); !f.plain && stock > 0 {
-		text += fmt.Sprintf(" (%.3g)", median/stock)
+	text := fmt.Sprintf("%.*f", f.digits, v*f.scale)
+	if ratio := median(r.ratios(name, f)); !f.plain && !math.IsNaN(ratio) {
+		text += fmt.Sprintf(" (%.3g)", ratio)
 	}
 	return text
 }
 
-// printSpread prints how far the rounds are apart, in percent.
+// printSpread prints between what the middle half of the ratios is.
 func (r *report) printSpread(w io.Writer) {
-	if r.o.rounds < 2 {
-		return
-	}
-	fmt.Fprint(w, "\nHighest less lowest round, in % of the figure above:\n\n")
+	fmt.Fprint(w, "\nThe middle half of the ratios, of all turns:\n\n")
 	r.row(w, "figure", r.names)
 	r.row(w, "---", slices.Repeat([]string{"--:"}, len(r.names)))
 	for _, f := range table {
@@ -134,8 +146,8 @@ func (r *report) printSpread(w io.Writer) {
 		}
 		var cells []string
 		for _, name := range r.names {
-			median, low, high := r.of(name, f)
-			cells = append(cells, fmt.Sprintf("%.0f", 100*(high-low)/median))
+			v := r.ratios(name, f)
+			cells = append(cells, fmt.Sprintf("%.3g to %.3g", quantile(v, 0.25), quantile(v, 0.75)))
 		}
 		r.row(w, f.title, cells)
 	}
@@ -150,8 +162,8 @@ func (r *report) printHeader(w io.Writer) {
 	if r.o.pinned && len(r.cores) > 1 {
 		pinned = fmt.Sprintf("servers pinned to core %d, the client to core %d", r.cores[0], r.cores[1])
 	}
-	fmt.Fprintf(w, "%d sessions, %d of them busy, %d echoes, %d broadcasts of %d bytes; %d rounds: the best of the CPU costs, the median of the rest.\n\n",
-		r.o.n, r.o.busy, r.o.messages, r.o.broadcasts, messageSize, r.o.rounds)
+	fmt.Fprintf(w, "%d sessions, %d of them busy, %d echoes, %d broadcasts of %d bytes in a turn; %d turns for each CPU cost, %d rounds. Medians; a ratio is the median of those of turns side by side.\n\n",
+		r.o.n, r.o.busy, r.o.messages, r.o.broadcasts, messageSize, r.o.repeats, r.o.rounds)
 	fmt.Fprintf(w, "- Machine: %s, %d cores; Linux %s; %s.\n", cpuModel(), len(r.cores), kernel(), pinned)
 	fmt.Fprintf(w, "- Other processes took %.0f %% of a core meanwhile, on average.\n", r.began.others(loadNow()))
 	fmt.Fprintf(w, "- %s, commit %s.\n- Command: measure %s\n\n", runtime.Version(), commit(), strings.Join(os.Args[1:], " "))
