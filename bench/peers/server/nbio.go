@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"net/http"
+	"time"
 
 	"github.com/lesismal/nbio/logging"
 	"github.com/lesismal/nbio/nbhttp"
@@ -24,7 +25,8 @@ func startNBIO(addr string) (peer, error) {
 		Network: "tcp", Addrs: []string{addr}, Handler: mux,
 		IOMod:                   nbhttp.IOModNonBlocking,
 		ReleaseWebsocketPayload: true,
-		SupportServerOnly:       true, // no pool of goroutines for clients
+		SupportServerOnly:       true,      // no pool of goroutines for clients
+		KeepaliveTime:           time.Hour, // the deadline of the last request, which stays
 		// Nothing blocks in what is called, so no goroutine is needed for it.
 		ServerExecutor: func(f func()) { f() },
 	})
@@ -36,7 +38,7 @@ func startNBIO(addr string) (peer, error) {
 func (s *nbioServer) handler(echo bool) http.HandlerFunc {
 	u := websocket.NewUpgrader()
 	u.Engine = s.engine
-	// Like the others: no deadline, so no timer, per connection.
+	// Like the others: no deadline that each message moves.
 	u.KeepaliveTime = 0
 	u.OnOpen(s.conns.add)
 	u.OnClose(func(c *websocket.Conn, _ error) { s.conns.remove(c) })
