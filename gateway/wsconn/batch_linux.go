@@ -9,7 +9,7 @@ import "slices"
 const (
 	// batchTurns is how many connections with something to write the first of them waits for.
 	batchTurns = 32
-	// batchBytes is what they have together; more is written at once.
+	// batchBytes is what they have together; who finds no room is written to at once.
 	batchBytes = 32 << 10
 )
 
@@ -19,43 +19,47 @@ type cork uint8
 const (
 	corkOff  cork = iota
 	corkOn        // it is its turn
-	corkHeld      // its turn is over and what is in the batch not written: queue behind that
+	corkHeld      // its turn is over; from here on the number of its part is added, which is not written
 )
 
 // batch is what connections were sent in their turns. It belongs to its loop; in the
-// turn of a connection, to who holds that one's mu.
+// turn of a connection, to who holds that one's mu. A part of a connection that is held
+// does not change, and is for whoever holds its mu.
 type batch struct {
-	bytes []byte // whole frames
-	parts []part // in order; no connection has two
+	buf   [batchBytes]byte // whole frames
+	parts [batchTurns]part // in order; no connection has two
+	n     int              // parts
+	used  int              // bytes
 }
 
-// part is one connection's, up to end in bytes.
+// part is one connection's.
 type part struct {
-	c   *loopConn
-	end int
+	c          *loopConn // nil once the loop has written it
+	begin, end int       // in buf
+	frames     int
 }
 
-func newBatch() batch {
-	return batch{bytes: make([]byte, 0, batchBytes), parts: make([]part, 0, batchTurns)}
-}
+func (b *batch) full() bool { return b.n == batchTurns }
 
-func (b *batch) full() bool { return len(b.parts) == batchTurns }
+// has reports whether c, whose turn it is, has a part: the last.
+func (b *batch) has(c *loopConn) bool { return b.n > 0 && b.parts[b.n-1].c == c }
 
-// has reports whether c, whose turn it is, has a part.
-func (b *batch) has(c *loopConn) bool {
-	return len(b.parts) > 0 && b.parts[len(b.parts)-1].c == c
-}
-
-// add reports whether it had room for wire, of c, whose turn it is.
+// add reports whether it had room for wire, of c, whose turn it is. A part stays within
+// the bounds of an outbox, where it may end up.
 func (b *batch) add(c *loopConn, wire []byte) bool {
-	if len(wire) > maxReused || len(b.bytes)+len(wire) > cap(b.bytes) {
+	if len(wire) > maxReused || b.used+len(wire) > batchBytes {
 		return false
 	}
-	b.bytes = append(b.bytes, wire...)
 	if !b.has(c) {
-		b.parts = append(b.parts, part{c: c})
+		b.parts[b.n] = part{c: c, begin: b.used}
+		b.n++
 	}
-	b.parts[len(b.parts)-1].end = len(b.bytes)
+	p, cfg := &b.parts[b.n-1], &c.loop.t.cfg
+	if p.frames > 0 && (p.frames == cfg.OutboxMessages || p.end-p.begin+len(wire) > cfg.OutboxBytes) {
+		return false
+	}
+	b.used += copy(b.buf[b.used:], wire)
+	p.end, p.frames = b.used, p.frames+1
 	return true
 }
 
@@ -64,15 +68,14 @@ func (b *batch) remove(c *loopConn) []byte {
 	if !b.has(c) {
 		return nil
 	}
-	last, begin := len(b.parts)-1, 0
-	if last > 0 {
-		begin = b.parts[last-1].end
-	}
-	p := b.bytes[begin:]
-	b.parts[last].c = nil
-	b.bytes, b.parts = b.bytes[:begin], b.parts[:last]
-	return p
+	b.n--
+	p := &b.parts[b.n]
+	p.c, b.used = nil, p.begin
+	return b.buf[p.begin:p.end]
 }
+
+// held is the part with that number.
+func (b *batch) held(number cork) []byte { return b.buf[b.parts[number].begin:b.parts[number].end] }
 
 // beginCork is the begin of c's turn.
 func (l *loop) beginCork(c *loopConn) {
@@ -86,29 +89,28 @@ func (l *loop) endCork(c *loopConn) {
 	c.mu.Lock()
 	c.cork = corkOff
 	if l.batch.has(c) {
-		c.cork = corkHeld
+		c.cork = corkHeld + cork(l.batch.n-1)
 	}
 	c.mu.Unlock()
 }
 
 // writeBatch writes all that was gathered. Until then the loop does nothing else to
 // those who have a part: what it has taken and what is pending has each of them once.
+// It goes on where it was when Closed has ended the goroutine.
 func (l *loop) writeBatch() {
-	begin := 0
-	parts := l.batch.parts
-	for i, p := range parts {
-		parts[i].c = nil
-		l.writePart(p.c, l.batch.bytes[begin:p.end])
-		begin = p.end
+	for i := range l.batch.n {
+		if c := l.batch.parts[i].c; c != nil {
+			l.batch.parts[i].c = nil
+			l.writePart(c)
+		}
 	}
-	l.batch.bytes, l.batch.parts = l.batch.bytes[:0], parts[:0]
+	l.batch.n, l.batch.used = 0, 0
 }
 
-// writePart writes what c was sent in its turn.
-func (l *loop) writePart(c *loopConn, p []byte) {
+// writePart writes what c was sent in its turn, unless somebody has.
+func (l *loop) writePart(c *loopConn) {
 	c.mu.Lock()
-	c.cork = corkOff
-	err := c.writePartLocked(p)
+	err := c.uncorkLocked()
 	backlog := c.out != nil
 	c.mu.Unlock()
 	switch {
@@ -120,30 +122,30 @@ func (l *loop) writePart(c *loopConn, p []byte) {
 	}
 }
 
-// writePartLocked writes whole frames and puts those that the socket does not take
-// before what is in the outbox.
-func (c *loopConn) writePartLocked(p []byte) error {
+// uncorkLocked writes c's part of the batch, and queues what the socket does not take
+// of it: nothing else is queued as long as there is a part.
+func (c *loopConn) uncorkLocked() error {
+	var p []byte
+	switch {
+	case c.cork == corkOn:
+		p = c.loop.batch.remove(c)
+	case c.cork >= corkHeld:
+		p = c.loop.batch.held(c.cork - corkHeld)
+		c.cork = corkOff
+	}
 	if len(p) == 0 {
 		return nil
 	}
 	n, err := c.writeNowLocked(p)
-	if n == len(p) {
-		return err
+	if n < len(p) && c.out == nil {
+		c.out = new(outbox)
 	}
-	behind := c.out
-	c.out = new(outbox)
-	for len(p) > 0 {
+	for n < len(p) {
 		size := frameSize(p)
 		if n < size {
 			c.out.push(&Frame{wire: slices.Clone(p[:size]), op: Opcode(p[0] & opBits)}, n)
 		}
 		n, p = max(0, n-size), p[size:]
-	}
-	if behind != nil {
-		for _, f := range behind.frames {
-			c.out.push(f, 0)
-		}
-		c.out.dropped = behind.dropped
 	}
 	return err
 }

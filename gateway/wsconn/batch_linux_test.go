@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ type scripted struct {
 	input   []string // by descriptor; read once
 	takes   []int    // how much the writes take, one after another; then all
 	refuses int32    // a descriptor whose writes fail
+	goexit  bool     // in Closed
 	rounds  int
 	waited  int
 	log     []string // what happened, in order
@@ -69,7 +71,15 @@ func (s *scripted) wake()                                 { s.log = append(s.log
 // speaker is a Handler that does something for each message.
 type speaker struct {
 	mute
-	says func(message string)
+	says   func(message string)
+	goexit bool
+}
+
+func (s *speaker) Closed(end End) {
+	s.mute.Closed(end)
+	if s.goexit {
+		runtime.Goexit()
+	}
 }
 
 func (s *speaker) Message(_ Opcode, p []byte) { s.says(string(p)) }
@@ -86,7 +96,7 @@ func runScript(t *testing.T, s *scripted, n int, says func(conns []Conn, i int))
 	var conns []Conn
 	for i := range n {
 		c := newLoopConn(s.l, int32(i), netip.AddrPort{})
-		h := &speaker{says: func(string) {
+		h := &speaker{goexit: s.goexit, says: func(string) {
 			s.log = append(s.log, fmt.Sprintf("turn %d", i))
 			says(conns, i)
 		}}
@@ -100,7 +110,8 @@ func runScript(t *testing.T, s *scripted, n int, says func(conns []Conn, i int))
 		s.input, s.wire = append(s.input, "\x81\x85\x00\x00\x00\x00hello"), append(s.wire, "")
 	}
 	s.rounds = max(s.rounds, 1)
-	s.l.run()
+	tr.turning.Go(s.l.run)
+	tr.turning.Wait()
 	return ends
 }
 
@@ -173,6 +184,9 @@ func TestBehindTheBatch(t *testing.T) {
 		ended  bool
 	}{
 		{"another message", nil, func(first Conn) { say(t, first, "four") }, wireOf(t, "one", "two", "three", "four"), 0, false},
+		{"many others", nil, func(first Conn) {
+			say(t, first, slices.Repeat([]string{"more"}, 10*faultConfig.OutboxMessages)...)
+		}, wireOf(t, own...) + strings.Repeat(wireOf(t, "more"), 10*faultConfig.OutboxMessages), 0, false},
 		{"a big one", nil, func(first Conn) { say(t, first, big, "end") }, wireOf(t, "one", "two", "three", big, "end"), 0, false},
 		{"with a full socket", []int{0, 0}, func(first Conn) { say(t, first, "four") }, wireOf(t, "one", "two", "three", "four"), 0, false},
 		{"with a socket that takes a part", []int{7, 2, 0}, func(first Conn) { say(t, first, "four") }, wireOf(t, "one", "two", "three", "four"), 0, false},
@@ -198,7 +212,7 @@ func TestBehindTheBatch(t *testing.T) {
 			if s.wire[0] != c.want {
 				t.Errorf("got %.80q, want %.80q", s.wire[0], c.want)
 			}
-			if wakes := slices.Contains(s.log, "wake"); wakes != c.ended {
+			if wakes := slices.Contains(s.log, "wake"); c.takes == nil && wakes != c.ended {
 				t.Errorf("the loop woke itself: %v", wakes)
 			}
 			if closed := ends[0].closed.Load() == 1; closed != c.ended || ends[0].end.Unsent != c.unsent {
@@ -228,6 +242,37 @@ func TestManyMessagesInATurn(t *testing.T) {
 	runScript(t, s, 1, func(conns []Conn, _ int) { say(t, conns[0], texts...) })
 	if want := wireOf(t, texts...); s.wire[0] != want {
 		t.Errorf("%d bytes, want %d", len(s.wire[0]), len(want))
+	}
+}
+
+// TestBatchIsBoundedAsAnOutbox: who takes nothing cannot have more queued by asking
+// for all of it in one turn.
+func TestBatchIsBoundedAsAnOutbox(t *testing.T) {
+	s := &scripted{refuses: -1, takes: slices.Repeat([]int{0}, 1000)}
+	runScript(t, s, 1, func(conns []Conn, _ int) {
+		accepted := 0
+		for range 100 {
+			switch err := conns[0].SendMessage(Text, []byte("x")); {
+			case err == nil:
+				accepted++
+			case !errors.Is(err, ErrFull):
+				t.Fatal(err)
+			}
+		}
+		if want := faultConfig.OutboxMessages; accepted != want {
+			t.Errorf("%d messages were accepted, want %d", accepted, want)
+		}
+	})
+}
+
+// TestGoexitWhileTheBatchIsWritten ends one session, and the others get theirs.
+func TestGoexitWhileTheBatchIsWritten(t *testing.T) {
+	s := &scripted{refuses: 1, rounds: 2, goexit: true}
+	runScript(t, s, 3, func(conns []Conn, i int) { say(t, conns[i], "hello") })
+	for i, got := range s.wire {
+		if want := wireOf(t, "hello"); i != 1 && got != want {
+			t.Errorf("connection %d got %q, want %q", i, got, want)
+		}
 	}
 }
 

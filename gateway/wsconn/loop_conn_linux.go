@@ -165,11 +165,12 @@ func (c *loopConn) send(f *Frame) (written bool, err error) {
 	if c.out != nil && !c.out.admits(f, &c.loop.t.cfg) {
 		return false, ErrFull
 	}
-	if written, err = c.putLocked(f); err != nil {
+	written, err = c.putLocked(f)
+	if err != nil && !errors.Is(err, ErrFull) {
 		c.loseLocked(err)
-		return false, ErrClosed
+		err = ErrClosed
 	}
-	return written, nil
+	return written, err
 }
 
 // Close implements Conn.
@@ -213,27 +214,30 @@ func (c *loopConn) farewellLocked() {
 // f counts as not accepted.
 func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 	n, idle := 0, c.out == nil || c.out.empty()
-	if idle && c.cork == corkOn {
-		if f.op != opClose && c.loop.batch.add(c, f.wire) {
-			return true, nil
-		}
-		if err := c.writePartLocked(c.loop.batch.remove(c)); err != nil {
-			return false, err
-		}
+	if c.cork == corkOn && idle && f.op != opClose && c.loop.batch.add(c, f.wire) {
+		return true, nil
 	}
-	if (c.out == nil || c.out.empty()) && c.cork != corkHeld && !c.joining {
+	if err := c.uncorkLocked(); err != nil {
+		return false, err
+	}
+	if (c.out == nil || c.out.empty()) && !c.joining {
 		if n, err = c.writeNowLocked(f.wire); err != nil {
 			return false, err
 		}
 		if n == len(f.wire) {
 			return true, nil
 		}
+	} else if idle && c.out != nil {
+		c.attendLocked() // of the part something was queued
+		if f.op != opClose && !c.out.admits(f, &c.loop.t.cfg) {
+			return false, ErrFull
+		}
 	}
 	if c.out == nil {
 		c.out = new(outbox)
 	}
 	c.out.push(f, n)
-	if idle && c.cork != corkHeld {
+	if idle {
 		c.attendLocked()
 	}
 	return false, nil

@@ -49,7 +49,7 @@ func newEventLoop(t *Loop, open func() (poller, error)) (*loop, error) {
 	}
 	return &loop{
 		t: t, poller: p,
-		input: make([]byte, loopBuffer), output: make([]byte, writeChunk), batch: newBatch(),
+		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
 		blocked: make(map[*loopConn]time.Time),
 	}, nil
 }
@@ -81,7 +81,7 @@ func (l *loop) nextTurn() {
 			l.owners[0] = nil
 			l.pending, l.owners = l.pending[1:], l.owners[1:]
 			l.handle(c, e.Events)
-		case len(l.batch.parts) > 0:
+		case l.batch.n > 0:
 			l.writeBatch()
 		case !l.takePosted():
 			l.dropStuck()
@@ -107,7 +107,7 @@ func (l *loop) takePosted() bool {
 
 func (l *loop) handle(c *loopConn, events uint32) {
 	if c == nil || c.slot < 0 {
-		return // the eventfd, as takePosted comes before the next wait; or c ended earlier in this batch
+		return // the eventfd, as takePosted comes before the next wait; or c has ended
 	}
 	if events&unix.EPOLLOUT != 0 {
 		l.flush(c)

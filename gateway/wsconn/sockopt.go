@@ -27,8 +27,10 @@ func ListenConfig(writeTimeout time.Duration) net.ListenConfig {
 	return listenConfig(userTimeout(writeTimeout))
 }
 
-// randomIdle is a keepalive idle time for one connection.
-func randomIdle() time.Duration { return keepAliveIdle + rand.N(keepAliveSpread) }
+// randomIdle is a keepalive idle time for one connection, in whole seconds.
+func randomIdle() time.Duration {
+	return keepAliveIdle + rand.N(keepAliveSpread).Truncate(time.Second)
+}
 
 // setSocketOptions prepares the TCP socket under conn, if there is one, whatever
 // the listener did. Failures are ignored: the connection works

@@ -57,8 +57,8 @@ const (
 // Conn is one connection, seen from its owner. All methods may be called from
 // any goroutine, also from within the Handler, and none blocks on the network.
 type Conn interface {
-	// Send writes f at once as far as the socket takes it and queues the rest; from
-	// within the Handler, soon after the call has returned perhaps.
+	// Send writes f at once as far as the socket takes it and queues the rest. While
+	// the Handler is called it may be soon after the call has returned.
 	// It returns ErrFull when the queue would exceed the outbox's bounds (an
 	// empty queue takes a frame of any size) and ErrClosed after a close.
 	Send(f *Frame) error
