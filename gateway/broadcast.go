@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,13 +43,12 @@ const fanOutShare = 4 << 10
 func (g *Gateway) fanOut(f *wsconn.Frame) int {
 	var shard, accepted atomic.Int64
 	work := func() {
+		var d delivery
 		var sessions []*Session
 		for n := shard.Add(1) - 1; n < hubShards; n = shard.Add(1) - 1 {
 			sessions = g.hub.appendShard(sessions[:0], int(n))
-			for _, s := range sessions {
-				if s.send(f) == nil {
-					accepted.Add(1)
-				}
+			for some := range slices.Chunk(sessions, deliverySize) {
+				accepted.Add(int64(d.send(g, f, some)))
 			}
 		}
 	}
@@ -59,4 +59,34 @@ func (g *Gateway) fanOut(f *wsconn.Frame) int {
 	work()
 	others.Wait()
 	return int(accepted.Load())
+}
+
+// deliverySize is how many sessions the transport is given at a time: what is
+// touched of them is still in the cache afterwards.
+const deliverySize = 64
+
+// delivery is one frame's to some sessions, reused for the next.
+type delivery struct {
+	sessions [deliverySize]*Session
+	conns    [deliverySize]wsconn.Conn
+	errs     [deliverySize]error
+}
+
+// send offers f to the open ones of at most deliverySize sessions and returns how many
+// accepted it; it counts for the sessions only.
+func (d *delivery) send(g *Gateway, f *wsconn.Frame, sessions []*Session) (accepted int) {
+	n := 0
+	for _, s := range sessions {
+		if s.life.isOpen() {
+			d.sessions[n], d.conns[n] = s, s.conn
+			n++
+		}
+	}
+	g.transport.SendAll(f, d.conns[:n], d.errs[:n])
+	for i, s := range d.sessions[:n] {
+		if s.accepted(d.errs[i]) == nil {
+			accepted++
+		}
+	}
+	return accepted
 }

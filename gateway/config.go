@@ -71,6 +71,9 @@ type Config struct {
 	// Transport is how plain TCP connections are carried: the zero value is the
 	// event loop where there is one. TLS always has a goroutine per connection.
 	Transport wsconn.Kind
+	// IOUring has the kernel given what goes to several sessions by one system call,
+	// io_uring_enter(2), where the event loop has them and the system allows it.
+	IOUring bool
 	// CloseCodes chooses the codes of close frames.
 	CloseCodes CloseCodes
 	// IdleReturn says that a client closed for inactivity may come back by itself
@@ -103,6 +106,7 @@ func DefaultConfig() Config {
 		CompressionThreshold: 512,
 		ExpiryRate:           100_000,
 		DrainWindow:          30 * time.Second,
+		IOUring:              true,
 		IdleReturn:           true,
 		Logger:               zerolog.Nop(),
 	}

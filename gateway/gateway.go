@@ -55,6 +55,7 @@ func New(cfg Config) (*Gateway, error) {
 		HandshakeTimeout:     cfg.HandshakeTimeout,
 		Compression:          cfg.Compression,
 		CompressionThreshold: cfg.CompressionThreshold,
+		IOUring:              cfg.IOUring,
 		OnPanic:              g.logPanic,
 	})
 	if err != nil {
@@ -79,6 +80,11 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
 		return errors.New("gateway: Run was called before")
+	}
+	if g.cfg.IOUring && g.cfg.Transport != wsconn.KindGoroutine {
+		if err := wsconn.IOUring(); err != nil {
+			g.log.Info().Err(err).Msg("Each send is a system call of its own")
+		}
 	}
 	g.wheel.Start()
 	g.started.Store(true)

@@ -136,14 +136,6 @@ func (s *Session) Send(op wsconn.Opcode, payload []byte) error {
 	return nil
 }
 
-// send offers f to the outbox; it counts for the session only.
-func (s *Session) send(f *wsconn.Frame) error {
-	if !s.life.isOpen() {
-		return ErrGone
-	}
-	return s.accepted(s.conn.Send(f))
-}
-
 // accepted counts a message that the connection took, and judges why it did not.
 func (s *Session) accepted(err error) error {
 	switch {

@@ -19,6 +19,7 @@ var samples = map[string]struct{ good, bad []string }{
 	},
 	"echo":                  {[]string{"true", "false", "1", "0"}, []string{"", "yes", "2"}},
 	"compression":           {[]string{"true", "false"}, []string{"", "deflate"}},
+	"io-uring":              {[]string{"true", "false"}, []string{"", "auto"}},
 	"compression-threshold": {[]string{"0", "512", "1KiB"}, []string{"", "-1", "1.5"}},
 	"admin-token":           {[]string{"", "a~!"}, []string{"a b", "a\n", "é"}},
 	"admin-token-file":      {nil, []string{"a\x00b"}},

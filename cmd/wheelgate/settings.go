@@ -122,6 +122,11 @@ var settings = []setting{
 		rule:    transport(func(o *options) *wsconn.Kind { return &o.gateway.Transport }),
 	},
 	{
+		name: "io-uring", value: "true", group: groupListen, toggle: true,
+		meaning: "write to several connections with one system call where the system allows io_uring (event loop only)",
+		rule:    boolean(func(o *options) *bool { return &o.gateway.IOUring }),
+	},
+	{
 		name: "admin-listen", value: "127.0.0.1:8081", group: groupAdmin,
 		meaning: "where the API, metrics and health are served; off loopback only with a token",
 		rule:    address(func(o *options) *string { return &o.adminListen }),

@@ -34,8 +34,8 @@ type batch struct {
 
 // part is one connection's.
 type part struct {
-	c          *loopConn // nil once the loop has written it
-	begin, end int       // in buf
+	c          *loopConn
+	begin, end int // in buf
 	frames     int
 }
 
@@ -96,36 +96,23 @@ func (l *loop) endCork(c *loopConn) {
 
 // writeBatch writes all that was gathered. Until then the loop does nothing else to
 // those who have a part: what it has taken and what is pending has each of them once.
-// It goes on where it was when Closed has ended the goroutine.
 func (l *loop) writeBatch() {
 	for i := range l.batch.n {
-		if c := l.batch.parts[i].c; c != nil {
-			l.batch.parts[i].c = nil
-			l.writePart(c)
+		c := l.batch.parts[i].c
+		l.batch.parts[i].c = nil
+		l.sender.lock(c)
+		if p := c.partLocked(); len(p) > 0 {
+			l.sender.add(p, target{c: c})
+		} else { // somebody has written it
+			c.mu.Unlock()
 		}
 	}
+	l.sender.flush()
 	l.batch.n, l.batch.used = 0, 0
 }
 
-// writePart writes what c was sent in its turn, unless somebody has.
-func (l *loop) writePart(c *loopConn) {
-	c.mu.Lock()
-	err := c.uncorkLocked()
-	backlog := c.out != nil
-	c.mu.Unlock()
-	switch {
-	case err != nil:
-		c.lose(err)
-		l.finish(c)
-	case backlog:
-		l.flush(c)
-	}
-}
-
-// uncorkLocked writes c's part of the batch, and queues what the socket does not take
-// of it: nothing else is queued as long as there is a part.
-func (c *loopConn) uncorkLocked() error {
-	var p []byte
+// partLocked takes c's part out of the batch.
+func (c *loopConn) partLocked() (p []byte) {
 	switch {
 	case c.cork == corkOn:
 		p = c.loop.batch.remove(c)
@@ -133,19 +120,37 @@ func (c *loopConn) uncorkLocked() error {
 		p = c.loop.batch.held(c.cork - corkHeld)
 		c.cork = corkOff
 	}
+	return p
+}
+
+// uncorkLocked writes c's part of the batch, and queues what the socket does not take
+// of it: nothing else is queued as long as there is a part.
+func (c *loopConn) uncorkLocked() error {
+	p := c.partLocked()
 	if len(p) == 0 {
 		return nil
 	}
 	n, err := c.writeNowLocked(p)
-	if n < len(p) && c.out == nil {
-		c.out = new(outbox)
-	}
-	for n < len(p) {
-		size := frameSize(p)
-		if n < size {
-			c.out.push(&Frame{wire: slices.Clone(p[:size]), op: Opcode(p[0] & opBits)}, n)
-		}
-		n, p = max(0, n-size), p[size:]
+	if n < len(p) {
+		c.queueLocked(nil, p, n)
 	}
 	return err
+}
+
+// queueLocked queues f, or a part of the batch, of which the socket took n bytes.
+func (c *loopConn) queueLocked(f *Frame, part []byte, n int) {
+	if c.out == nil {
+		c.out = new(outbox)
+	}
+	if f != nil {
+		c.out.push(f, n)
+		return
+	}
+	for n < len(part) {
+		size := frameSize(part)
+		if n < size {
+			c.out.push(&Frame{wire: slices.Clone(part[:size]), op: Opcode(part[0] & opBits)}, n)
+		}
+		n, part = max(0, n-size), part[size:]
+	}
 }

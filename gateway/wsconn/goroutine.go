@@ -110,6 +110,14 @@ func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open fun
 
 func answerError(err error) error { return fmt.Errorf("wsconn: answering the handshake: %w", err) }
 
+// SendAll is conn.Send(f) for all of conns, which are t's; errs, as long as conns, gets
+// what it returned for each. It may be called from any goroutine, and it does not block.
+func (t *Goroutine) SendAll(f *Frame, conns []Conn, errs []error) {
+	for i, c := range conns {
+		errs[i] = c.Send(f)
+	}
+}
+
 // Wait blocks until every connection has ended and its Handler.Closed has
 // returned. It ends none: the owner does, with Abort. No Upgrade may follow it.
 func (t *Goroutine) Wait() { t.running.Wait() }

@@ -132,11 +132,16 @@ func (c *loopConn) RemoteAddr() net.Addr {
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *loopConn) Send(f *Frame) error {
-	if c.guard.deflate {
-		f = f.compressed(c.loop.t.cfg.CompressionThreshold)
-	}
-	_, err := c.send(f)
+	_, err := c.send(c.encoded(f))
 	return err
+}
+
+// encoded is f as c's peer has agreed to get it.
+func (c *loopConn) encoded(f *Frame) *Frame {
+	if c.guard.deflate {
+		return f.compressed(c.loop.t.cfg.CompressionThreshold)
+	}
+	return f
 }
 
 // SendMessage implements Conn. It allocates nothing when the socket takes all.
@@ -159,6 +164,10 @@ func (c *loopConn) SendMessage(op Opcode, payload []byte) error {
 func (c *loopConn) send(f *Frame) (written bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.sendLocked(f)
+}
+
+func (c *loopConn) sendLocked(f *Frame) (written bool, err error) {
 	if c.farewell != farewellNone || c.lost || c.ending != nil {
 		return false, ErrClosed
 	}
@@ -233,10 +242,7 @@ func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
 			return false, ErrFull
 		}
 	}
-	if c.out == nil {
-		c.out = new(outbox)
-	}
-	c.out.push(f, n)
+	c.queueLocked(f, nil, n)
 	if idle {
 		c.attendLocked()
 	}

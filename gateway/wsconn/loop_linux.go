@@ -27,6 +27,7 @@ type Loop struct {
 	frames   sync.Pool // of SendMessage, each written wholly
 
 	sockets, memory loops
+	senders         senders
 	conns           sync.WaitGroup // from open until Closed has returned
 	turning         sync.WaitGroup // loops
 }
@@ -151,6 +152,7 @@ func (t *Loop) Wait() {
 	t.sockets.end()
 	t.memory.end()
 	t.turning.Wait()
+	t.senders.end()
 	for _, ls := range []*loops{&t.sockets, &t.memory} {
 		for _, l := range ls.all {
 			l.release()

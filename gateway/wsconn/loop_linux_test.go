@@ -31,6 +31,14 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+// TestLoopWithoutIOUring is what it is on systems that have none or forbid it.
+func TestLoopWithoutIOUring(t *testing.T) {
+	testContract(t, links[0], func(cfg wsconn.Config) transport {
+		cfg.IOUring = false
+		return newLoop(t)(cfg)
+	})
+}
+
 // TestIdleLoopSessionsHaveNoGoroutine also finds descriptors that stay behind.
 func TestIdleLoopSessionsHaveNoGoroutine(t *testing.T) {
 	const n = 200
@@ -180,5 +188,26 @@ func TestLoopSendAllocatesNothing(t *testing.T) {
 		}
 	}); n >= 1 { // a pool may be emptied in between; the race detector empties it at random
 		t.Errorf("%v allocations for a message", n)
+	}
+}
+
+// TestSendAllAllocatesNothing when the sockets take the frame, but for a pool's growth.
+func TestSendAllAllocatesNothing(t *testing.T) {
+	tr := newLoop(t)(testConfig)
+	srv := newServer(t, tr, links[0], nil)
+	conns, errs := make([]wsconn.Conn, 100), make([]error, 100)
+	for i := range conns {
+		_, s := srv.connect()
+		conns[i] = s.conn
+	}
+	f, err := wsconn.NewFrame(wsconn.Text, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { tr.SendAll(f, conns, errs) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
 	}
 }

@@ -24,6 +24,7 @@ type loop struct {
 	input   []byte // what a connection gave in this turn
 	output  []byte // for gathering small frames
 	batch   batch
+	sender  *sender
 
 	slots   slots                   // for any goroutine
 	blocked map[*loopConn]time.Time // with a backlog; when the peer last took a byte
@@ -47,11 +48,20 @@ func newEventLoop(t *Loop, open func() (poller, error)) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := new(sender)
+	if _, ok := p.(*sockets); ok {
+		s = newSender(&t.cfg)
+	}
 	return &loop{
-		t: t, poller: p,
+		t: t, poller: p, sender: s,
 		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
 		blocked: make(map[*loopConn]time.Time),
 	}, nil
+}
+
+func (l *loop) release() {
+	l.sender.close()
+	l.poller.release()
 }
 
 // post asks the loop to attend to c; from any goroutine.

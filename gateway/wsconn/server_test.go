@@ -20,6 +20,7 @@ import (
 // transport is what the contract is about; every transport of the package is one.
 type transport interface {
 	Upgrade(w http.ResponseWriter, r *http.Request, open func(wsconn.Conn) wsconn.Handler) error
+	SendAll(f *wsconn.Frame, conns []wsconn.Conn, errs []error)
 	Wait()
 }
 
@@ -29,6 +30,7 @@ var testConfig = wsconn.Config{
 	OutboxBytes:      1 << 20,
 	WriteTimeout:     patience,
 	HandshakeTimeout: patience,
+	IOUring:          true,
 }
 
 // event is one Handler call.

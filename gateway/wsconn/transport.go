@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// Transport carries connections. See Goroutine.Upgrade and Goroutine.Wait for
-// the contract of the two methods, which is the same for all.
+// Transport carries connections. See Goroutine's methods for the contract, which is
+// the same for all.
 type Transport interface {
 	Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) Handler) error
+	SendAll(f *Frame, conns []Conn, errs []error)
 	Wait()
 }
 

@@ -95,6 +95,7 @@ func buildWheelgate(ctx context.Context, dir, root, product string, cores []int)
 	}
 	return []target{
 		wheelgate(binary, "wheelgate loop", "--transport=loop"),
+		wheelgate(binary, "without io_uring", "--transport=loop", "--io-uring=false"),
 		wheelgate(binary, "wheelgate goroutine", "--transport=goroutine"),
 	}, nil
 }

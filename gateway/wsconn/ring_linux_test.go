@@ -1,0 +1,180 @@
+package wsconn
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// newTestRing skips the test where there is no io_uring.
+func newTestRing(t *testing.T, size uint32) *ring {
+	t.Helper()
+	r, err := newRing(size)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(r.close)
+	return r
+}
+
+func socketPair(t *testing.T) (ours, theirs int) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) })
+	return pair[0], pair[1]
+}
+
+// TestRingWritesAsWriteDoes, also to sockets that would have it wait.
+func TestRingWritesAsWriteDoes(t *testing.T) {
+	r := newTestRing(t, 8)
+	open, peer := socketPair(t)
+	full, _ := socketPair(t)
+	broken, gone := socketPair(t)
+	_ = unix.Shutdown(gone, unix.SHUT_RDWR)
+	big := bytes.Repeat([]byte("x"), 8<<20)
+	for round := range 20 { // past the ring's end
+		all := []transfer{
+			{fd: int32(open), p: []byte("hello")},
+			{fd: int32(full), p: big},
+			{fd: int32(broken), p: []byte("hello")},
+			{fd: -1, p: []byte("hello")},
+			{fd: int32(open), p: []byte(", you")},
+		}
+		if n := r.write(all); n != len(all) {
+			t.Fatalf("%d of %d done", n, len(all))
+		}
+		if all[0].n != 5 || all[4].n != 5 || all[0].errno != 0 || all[4].errno != 0 {
+			t.Errorf("an open socket took %d and %d bytes: %v, %v", all[0].n, all[4].n, all[0].errno, all[4].errno)
+		}
+		got := make([]byte, 20)
+		if n, err := unix.Read(peer, got); string(got[:max(n, 0)]) != "hello, you" {
+			t.Errorf("read %q, %v", got[:max(n, 0)], err)
+		}
+		switch {
+		case round == 0 && (all[1].n <= 0 || all[1].n >= len(big) || all[1].errno != 0):
+			t.Errorf("a socket with some room took %d of %d bytes: %v", all[1].n, len(big), all[1].errno)
+		case round > 0 && (all[1].n != 0 || all[1].errno != unix.EAGAIN):
+			t.Errorf("a full socket took %d bytes: %v", all[1].n, all[1].errno)
+		}
+		if all[2].errno != unix.EPIPE || all[3].errno != unix.EBADF {
+			t.Errorf("a broken and no socket: %v and %v", all[2].errno, all[3].errno)
+		}
+	}
+}
+
+// TestRingThatIsGone leaves the writes to others.
+func TestRingThatIsGone(t *testing.T) {
+	r := newTestRing(t, 8)
+	fd, _ := socketPair(t)
+	lost, err := unix.Dup(r.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = null.Close(), unix.Close(lost) }()
+	if err := unix.Dup3(int(null.Fd()), r.fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	all := []transfer{{fd: int32(fd), p: []byte("hello")}, {fd: int32(fd), p: []byte("hello")}}
+	for range 10 {
+		if n := r.write(all); n != 0 {
+			t.Errorf("%d writes are done", n)
+		}
+	}
+	if err := unix.Dup3(lost, r.fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.write(all); n != 2 || all[0].n != 5 || all[1].n != 5 {
+		t.Errorf("%d writes are done with %d and %d bytes when it is back", n, all[0].n, all[1].n)
+	}
+}
+
+// TestSenderWaitsWithNothingInHand: it would keep others waiting who may have what it
+// waits for.
+func TestSenderWaitsWithNothingInHand(t *testing.T) {
+	s := &scripted{refuses: -1, wire: make([]string, 2), ended: make([]bool, 2)}
+	l, err := newEventLoop(newLoop(faultConfig).(*Loop), func() (poller, error) { return s, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := newLoopConn(l, 0, netip.AddrPort{}), newLoopConn(l, 1, netip.AddrPort{})
+	second.mu.Lock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.sender.lock(first)
+		l.sender.add([]byte("first"), target{c: first})
+		l.sender.lock(second)
+		l.sender.add([]byte("second"), target{c: second})
+		l.sender.flush()
+	}()
+	first.mu.Lock() // as soon as it is given back
+	for end := time.Now().Add(10 * time.Second); s.wire[0] == "" && time.Now().Before(end); {
+		first.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		first.mu.Lock()
+	}
+	if s.wire[0] != "first" || s.wire[1] != "" {
+		t.Errorf("%q is written while the second waits", s.wire)
+	}
+	first.mu.Unlock()
+	second.mu.Unlock()
+	<-done
+	if s.wire[1] != "second" {
+		t.Errorf("%q is written in the end", s.wire)
+	}
+}
+
+// forbidIOUring has the kernel refuse io_uring_setup to this process, as containers do.
+func forbidIOUring() error {
+	const allow, refuse = 0x7fff0000, 0x00050000 | uint32(unix.EPERM) // SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_IO_URING_SETUP},
+		{Code: unix.BPF_RET | unix.BPF_K, K: refuse},
+		{Code: unix.BPF_RET | unix.BPF_K, K: allow},
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	const setModeFilter, allThreads = 1, 1 // SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, allThreads, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// TestForbiddenIOUring runs a contract again in a process that may not use it.
+func TestForbiddenIOUring(t *testing.T) {
+	const child = "WSCONN_FORBID_IO_URING"
+	if os.Getenv(child) != "" {
+		if err := forbidIOUring(); err != nil {
+			t.Fatal(err)
+		}
+		if err := IOUring(); !errors.Is(err, unix.EPERM) {
+			t.Fatalf("io_uring is said to fail with %v", err)
+		}
+		return // and the next test follows
+	}
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestForbiddenIOUring|TestLoop)$/^tcp$/^to_all")
+	cmd.Env = append(os.Environ(), child+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Count(string(out), "--- PASS: TestLoop/tcp/to_all") != 3 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

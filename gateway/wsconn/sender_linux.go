@@ -1,0 +1,176 @@
+package wsconn
+
+import (
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// senderSize is how many connections are written to with one system call. Meanwhile
+	// nothing else runs on its thread: some 200 us on loopback, where a send is its
+	// receiver's work too. With 8 of them most of the gain is lost.
+	senderSize = 32
+	// senderBytes bounds the same for long frames.
+	senderBytes = 64 << 10
+)
+
+// sender writes to several connections at once. From add until flush their mu is
+// locked; so long it waits for no other one's, or two senders might wait for each
+// other. It is for one goroutine at a time.
+type sender struct {
+	ring      *ring // nil: one system call for each
+	transfers [senderSize]transfer
+	targets   [senderSize]target
+	n, bytes  int
+}
+
+// target is whose a transfer is.
+type target struct {
+	c   *loopConn
+	f   *Frame // which it is of; nil for c's part of the batch
+	err *error // for what Send would return; nil if nobody asks
+}
+
+func newSender(cfg *Config) *sender {
+	s := new(sender)
+	if cfg.IOUring {
+		s.ring, _ = newRing(senderSize)
+	}
+	return s
+}
+
+func (s *sender) close() {
+	if s.ring != nil {
+		s.ring.close()
+	}
+}
+
+// lock locks c's mu, and flushes before if it would have to wait or add has no room.
+func (s *sender) lock(c *loopConn) {
+	if s.n == senderSize || s.bytes >= senderBytes || !c.mu.TryLock() {
+		s.flush()
+		c.mu.Lock()
+	}
+}
+
+// add has p written to c, whose mu is locked; flush unlocks it.
+func (s *sender) add(p []byte, to target) {
+	s.transfers[s.n] = transfer{fd: to.c.fd, p: p}
+	s.targets[s.n] = to
+	s.n++
+	s.bytes += len(p)
+}
+
+// flush writes what was added.
+func (s *sender) flush() {
+	s.write()
+	for i := range s.n {
+		t := &s.targets[i]
+		err := t.c.sentLocked(t.f, &s.transfers[i])
+		t.c.mu.Unlock()
+		if t.err != nil {
+			*t.err = err
+		}
+		*t, s.transfers[i] = target{}, transfer{}
+	}
+	s.n, s.bytes = 0, 0
+}
+
+func (s *sender) write() {
+	done := 0
+	if s.ring != nil && s.n > 1 {
+		done = s.ring.write(s.transfers[:s.n])
+	}
+	for i := done; i < s.n; i++ {
+		t := &s.transfers[i]
+		t.n, t.errno = s.targets[i].c.loop.write(t.fd, t.p)
+	}
+}
+
+// sentLocked queues what the socket did not take of f, or of c's part of the batch. It
+// returns what Send does.
+func (c *loopConn) sentLocked(f *Frame, t *transfer) error {
+	if t.errno != 0 && t.errno != unix.EAGAIN && t.errno != unix.EINTR {
+		if f == nil {
+			c.queueLocked(nil, t.p, 0) // it counts as unsent
+		}
+		c.loseLocked(os.NewSyscallError("write", t.errno))
+		return ErrClosed
+	}
+	if t.n < len(t.p) {
+		c.queueLocked(f, t.p, t.n)
+		c.attendLocked()
+	}
+	return nil
+}
+
+// SendAll is as for Goroutine.
+func (t *Loop) SendAll(f *Frame, conns []Conn, errs []error) {
+	s := t.senders.take(&t.cfg)
+	defer t.senders.give(s)
+	for i, conn := range conns {
+		c, ok := conn.(*loopConn)
+		if !ok {
+			errs[i] = conn.Send(f)
+			continue
+		}
+		own := c.encoded(f)
+		s.lock(c)
+		if c.atOnceLocked() {
+			s.add(own.wire, target{c, own, &errs[i]})
+			continue
+		}
+		_, errs[i] = c.sendLocked(own)
+		c.mu.Unlock()
+	}
+	s.flush()
+}
+
+// atOnceLocked reports whether a frame can go to the socket now.
+func (c *loopConn) atOnceLocked() bool {
+	_, socket := c.loop.poller.(*sockets)
+	return socket && c.cork == corkOff && !c.joining && (c.out == nil || c.out.empty()) &&
+		c.farewell == farewellNone && !c.lost && c.ending == nil
+}
+
+// senders are those of SendAll.
+type senders struct {
+	mu    sync.Mutex
+	free  []*sender
+	ended bool
+}
+
+func (p *senders) take(cfg *Config) *sender {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.free) - 1
+	if last < 0 {
+		return newSender(cfg)
+	}
+	s := p.free[last]
+	p.free = p.free[:last]
+	return s
+}
+
+func (p *senders) give(s *sender) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		s.close()
+		return
+	}
+	p.free = append(p.free, s)
+}
+
+// end has them closed.
+func (p *senders) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	for _, s := range p.free {
+		s.close()
+	}
+	p.free = nil
+}
