@@ -26,6 +26,7 @@ type Loop struct {
 	partials *budget   // shared with others
 	frames   sync.Pool // of SendMessage, each written wholly
 
+	duplicating     sync.Mutex
 	sockets, memory loops
 	senders         senders
 	conns           sync.WaitGroup // from open until Closed has returned
@@ -76,7 +77,7 @@ func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open
 	if l == nil {
 		return t.others.serve(tcp, early, r, open)
 	}
-	fd, err := duplicate(tcp)
+	fd, err := t.duplicate(tcp)
 	if err != nil { // out of descriptors: one is enough there
 		return t.others.serve(tcp, early, r, open)
 	}
@@ -167,12 +168,16 @@ func remoteOf(tcp *net.TCPConn) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// duplicate returns a descriptor of our own for tcp's socket, non-blocking as it.
-func duplicate(tcp *net.TCPConn) (fd int, err error) {
+// duplicate returns a descriptor of our own for tcp's socket, non-blocking as it. It
+// does so for one at a time: while the kernel makes the table of descriptors longer, some
+// 10 to 100 ms, whoever wants one waits on a thread, and the runtime never ends a thread.
+func (t *Loop) duplicate(tcp *net.TCPConn) (fd int, err error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return -1, err
 	}
+	t.duplicating.Lock()
+	defer t.duplicating.Unlock()
 	if ctlErr := raw.Control(func(s uintptr) {
 		fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0)
 	}); ctlErr != nil {
