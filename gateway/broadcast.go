@@ -45,10 +45,16 @@ func (g *Gateway) fanOut(f *wsconn.Frame) int {
 	work := func() {
 		var d delivery
 		var sessions []*Session
-		for n := shard.Add(1) - 1; n < hubShards; n = shard.Add(1) - 1 {
-			sessions = g.hub.appendShard(sessions[:0], int(n))
-			for some := range slices.Chunk(sessions, deliverySize) {
-				accepted.Add(int64(d.send(g, f, some)))
+		for more := true; more; {
+			n := int(shard.Add(1)) - 1
+			if more = n < hubShards; more {
+				sessions = g.hub.appendShard(sessions, n)
+			}
+			if !more || len(sessions) >= deliverySize {
+				for some := range slices.Chunk(sessions, deliverySize) {
+					accepted.Add(int64(d.send(g, f, some)))
+				}
+				sessions = sessions[:0]
 			}
 		}
 	}
@@ -81,6 +87,9 @@ func (d *delivery) send(g *Gateway, f *wsconn.Frame, sessions []*Session) (accep
 			d.sessions[n], d.conns[n] = s, s.conn
 			n++
 		}
+	}
+	if n == 0 {
+		return 0
 	}
 	g.transport.SendAll(f, d.conns[:n], d.errs[:n])
 	for i, s := range d.sessions[:n] {

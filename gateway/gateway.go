@@ -81,7 +81,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
 		return errors.New("gateway: Run was called before")
 	}
-	if g.cfg.IOUring && g.cfg.Transport != wsconn.KindGoroutine {
+	if _, goroutines := g.transport.(*wsconn.Goroutine); g.cfg.IOUring && !goroutines {
 		if err := wsconn.IOUring(); err != nil {
 			g.log.Info().Err(err).Msg("Each send is a system call of its own")
 		}

@@ -265,8 +265,8 @@ func TestBatchIsBoundedAsAnOutbox(t *testing.T) {
 	})
 }
 
-// TestGoexitWhileTheBatchIsWritten ends one session, and the others get theirs.
-func TestGoexitWhileTheBatchIsWritten(t *testing.T) {
+// TestGoexitAfterALossInTheBatch ends one session, and the others get theirs.
+func TestGoexitAfterALossInTheBatch(t *testing.T) {
 	s := &scripted{refuses: 1, rounds: 2, goexit: true}
 	runScript(t, s, 3, func(conns []Conn, i int) { say(t, conns[i], "hello") })
 	for i, got := range s.wire {

@@ -3,8 +3,8 @@ package wsconn_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -125,12 +125,13 @@ func contractSendAllFull(t *testing.T, l link, newTransport func(wsconn.Config) 
 }
 
 // contractSendAllStress has several send to all in orders of their own, beside single
-// messages, input, closes and losses: nothing waits for ever, each gets whole frames, and
-// those of one sender in their order.
+// messages, input, closes and losses: nothing waits for ever, and who stays gets all
+// frames of each sender, in their order.
 func contractSendAllStress(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
 	const n, senders, rounds = 40, 4, 50
+	stays := func(i int) bool { return i%4 < 2 }
 	cfg := testConfig
-	cfg.OutboxMessages = 2 * senders * rounds * 2
+	cfg.OutboxMessages = 2 * senders * rounds
 	tr := newTransport(cfg)
 	srv := newServer(t, tr, l, echoing)
 	var conns []wsconn.Conn
@@ -138,11 +139,18 @@ func contractSendAllStress(t *testing.T, l link, newTransport func(wsconn.Config
 	for i := range n {
 		c, s := srv.connect()
 		conns = append(conns, s.conn)
-		clients.Go(func() { listen(t, c, i%4 == 3) })
+		switch {
+		case stays(i):
+			clients.Go(func() { listen(t, c, senders, rounds) })
+		case i%4 == 2:
+			clients.Go(func() { _, _ = io.Copy(io.Discard, c.in) })
+		default: // hangs up
+			clients.Go(func() { _, _ = io.CopyN(io.Discard, c.in, 300); _ = c.Close() })
+		}
 		if i%4 == 1 {
 			clients.Go(func() {
 				for range rounds {
-					_, _ = c.Write(clientFrame(fin|opText, "9 0"))
+					_, _ = c.Write(clientFrame(fin|opText, "echo"))
 				}
 			})
 		}
@@ -150,26 +158,30 @@ func contractSendAllStress(t *testing.T, l link, newTransport func(wsconn.Config
 	for who := range senders {
 		owners.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(who)))
-			mine, errs := append([]wsconn.Conn(nil), conns...), make([]error, n)
+			order, mine, errs := rng.Perm(n), make([]wsconn.Conn, n), make([]error, n)
 			for round := range rounds {
-				rng.Shuffle(n, func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
-				text := fmt.Sprint(who, " ", round)
-				if who == 0 {
-					for _, c := range mine {
-						_ = c.Send(textFrame(t, text))
-					}
-					continue
+				rng.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+				frame := textFrame(t, fmt.Sprint(who, " ", round))
+				for k, i := range order {
+					mine[k] = conns[i]
 				}
-				tr.SendAll(textFrame(t, text), mine, errs)
-				for _, err := range errs {
-					if err != nil && !errors.Is(err, wsconn.ErrClosed) {
-						t.Errorf("SendAll: %v", err)
+				if who > 0 {
+					tr.SendAll(frame, mine, errs)
+				} else {
+					for k, c := range mine {
+						errs[k] = c.Send(frame)
 					}
 				}
-				if i := rng.IntN(n); i%4 == 3 {
-					conns[i].Close(1001, "")
-				} else if i%4 == 2 && round > rounds/2 {
+				for k, i := range order {
+					if err := errs[k]; err != nil && (stays(i) || !errors.Is(err, wsconn.ErrClosed)) {
+						t.Errorf("connection %d: %v", i, err)
+					}
+				}
+				switch i := rng.IntN(n); {
+				case i%4 == 2:
 					conns[i].Abort()
+				case i%4 == 3:
+					conns[i].Close(1001, "")
 				}
 			}
 		})
@@ -184,24 +196,33 @@ func contractSendAllStress(t *testing.T, l link, newTransport func(wsconn.Config
 	clients.Wait()
 }
 
-// listen reads until the end what contractSendAllStress has sent; leaves is whether
-// the client hangs up before.
-func listen(t *testing.T, c *client, leaves bool) {
-	last := map[string]int{}
-	for n := 0; ; n++ {
+// listen reads until the close frame, before which all frames of
+// contractSendAllStress come.
+func listen(t *testing.T, c *client, senders, rounds int) {
+	next := make([]int, senders)
+	for {
 		first, text, err := c.readFrame()
-		if err != nil || first == fin|opClose || leaves && n == 100 {
-			_ = c.Close()
+		if err != nil {
+			t.Errorf("after %d: %v", next, err)
 			return
 		}
-		if first != fin|opText || len(text) < 3 {
-			t.Errorf("got %#x %.40q", first, text)
+		if first == fin|opClose {
+			break
+		}
+		var who, round int
+		if text == "echo" {
+			continue
+		}
+		if _, err := fmt.Sscan(text, &who, &round); err != nil || round != next[who] {
+			t.Errorf("got %.40q after %d, %v", text, next, err)
 			return
 		}
-		round, err := strconv.Atoi(text[2:])
-		if who := text[:1]; err != nil || who != "9" && round < last[who] {
-			t.Errorf("%q came after %d", text, last[who])
-		}
-		last[text[:1]] = round
+		next[who]++
 	}
+	for who, n := range next {
+		if n != rounds {
+			t.Errorf("%d of %d frames of sender %d came", n, rounds, who)
+		}
+	}
+	_ = c.Close()
 }

@@ -16,7 +16,8 @@ import (
 
 // loopConn is a connection of Loop. An idle one is this and its descriptor.
 //
-// Lock order: mu, then loop.mu or the locks of its slots and poller. Under mu nothing blocks and no Handler is called.
+// Lock order: mu, then loop.mu or the locks of its slots and poller. Under mu nothing
+// blocks and no Handler is called. Only a sender has the mu of several, and then waits for none.
 type loopConn struct {
 	// Static after serve.
 	loop    *loop
@@ -42,7 +43,7 @@ type loopConn struct {
 	hungUp    bool     // the loop's: the peer's direction has ended, ours has still to
 	joining   bool     // guarded by mu, as what follows: the 101 is not out yet: queue, do not write
 	attending bool     // posted to the loop and not looked at yet
-	cork      cork     // written by the loop only
+	cork      cork     // set by the loop only
 	farewell  farewell // of ours: accept no more
 	lost      bool     // to be released
 }

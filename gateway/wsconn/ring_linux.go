@@ -18,15 +18,13 @@ import (
 // use. Calls must not overlap; each may be on another thread.
 type ring struct {
 	fd             int
-	rings, entries []byte // shared with the kernel
-	requests       []ringRequest
+	rings, entries []byte        // shared with the kernel
+	requests       []ringRequest // powers of two, as are the results
 	results        []ringResult
 	tail           *uint32 // of requests; ours
 	head           *uint32 // of requests; the kernel's
 	resultHead     *uint32 // ours
 	resultTail     *uint32 // the kernel's
-	mask           uint32
-	resultMask     uint32
 }
 
 // From linux/io_uring.h; golang.org/x/sys/unix has the numbers of the calls only.
@@ -125,8 +123,8 @@ func (r *ring) share(p *ringParams) (err error) {
 	word := func(offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.rings[offset])) }
 	r.requests = unsafe.Slice((*ringRequest)(unsafe.Pointer(&r.entries[0])), p.requests)
 	r.results = unsafe.Slice((*ringResult)(unsafe.Pointer(&r.rings[p.result.items])), p.results)
-	r.head, r.tail, r.mask = word(p.request.head), word(p.request.tail), *word(p.request.mask)
-	r.resultHead, r.resultTail, r.resultMask = word(p.result.head), word(p.result.tail), *word(p.result.mask)
+	r.head, r.tail = word(p.request.head), word(p.request.tail)
+	r.resultHead, r.resultTail = word(p.result.head), word(p.result.tail)
 	for i, places := uint32(0), unsafe.Slice(word(p.request.array), p.requests); i < p.requests; i++ {
 		places[i] = i // the requests are always taken in order
 	}
@@ -173,10 +171,10 @@ type transfer struct {
 // It returns how many of them are done, the first ones: less than all if the kernel
 // has no memory.
 func (r *ring) write(all []transfer) (done int) {
-	tail := *r.tail
+	tail, mask := *r.tail, uint32(len(r.requests)-1)
 	for i := range all {
 		p := all[i].p
-		r.requests[(tail+uint32(i))&r.mask] = ringRequest{
+		r.requests[(tail+uint32(i))&mask] = ringRequest{
 			op: ringOpSend, fd: all[i].fd, user: uint64(i), msgFlags: ringSendFlags,
 			address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), length: uint32(len(p)),
 		}
@@ -203,9 +201,9 @@ func (r *ring) write(all []transfer) (done int) {
 
 // reap notes what has become of some of the transfers, and of how many.
 func (r *ring) reap(all []transfer) (n int) {
-	head, tail := *r.resultHead, atomic.LoadUint32(r.resultTail)
+	head, tail, mask := *r.resultHead, atomic.LoadUint32(r.resultTail), uint32(len(r.results)-1)
 	for ; head != tail; head++ {
-		result := &r.results[head&r.resultMask]
+		result := &r.results[head&mask]
 		t := &all[result.user]
 		if t.n, t.errno = int(result.result), 0; t.n < 0 {
 			t.n, t.errno = 0, unix.Errno(-result.result)

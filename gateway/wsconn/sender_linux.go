@@ -83,16 +83,19 @@ func (s *sender) write() {
 	if s.ring != nil && s.n > 1 {
 		done = s.ring.write(s.transfers[:s.n])
 	}
-	for i := done; i < s.n; i++ {
-		t := &s.transfers[i]
-		t.n, t.errno = s.targets[i].c.loop.write(t.fd, t.p)
+	for i := range s.n {
+		// Another error than of a full socket is looked at twice, as not all that a ring
+		// has are the socket's; nothing was sent then.
+		if t := &s.transfers[i]; i >= done || t.errno != 0 && t.errno != unix.EAGAIN {
+			t.n, t.errno = s.targets[i].c.loop.write(t.fd, t.p)
+		}
 	}
 }
 
 // sentLocked queues what the socket did not take of f, or of c's part of the batch. It
 // returns what Send does.
 func (c *loopConn) sentLocked(f *Frame, t *transfer) error {
-	if t.errno != 0 && t.errno != unix.EAGAIN && t.errno != unix.EINTR {
+	if t.errno != 0 && t.errno != unix.EAGAIN {
 		if f == nil {
 			c.queueLocked(nil, t.p, 0) // it counts as unsent
 		}
@@ -108,11 +111,13 @@ func (c *loopConn) sentLocked(f *Frame, t *transfer) error {
 
 // SendAll is as for Goroutine.
 func (t *Loop) SendAll(f *Frame, conns []Conn, errs []error) {
+	t.compress(f, conns)
 	s := t.senders.take(&t.cfg)
 	defer t.senders.give(s)
 	for i, conn := range conns {
 		c, ok := conn.(*loopConn)
 		if !ok {
+			s.flush()
 			errs[i] = conn.Send(f)
 			continue
 		}
@@ -126,6 +131,20 @@ func (t *Loop) SendAll(f *Frame, conns []Conn, errs []error) {
 		c.mu.Unlock()
 	}
 	s.flush()
+}
+
+// compress compresses f if one of conns needs that, which takes too long to be done
+// while others are locked.
+func (t *Loop) compress(f *Frame, conns []Conn) {
+	if !t.cfg.Compression {
+		return
+	}
+	for _, conn := range conns {
+		if c, ok := conn.(*loopConn); ok && c.guard.deflate {
+			c.encoded(f)
+			return
+		}
+	}
 }
 
 // atOnceLocked reports whether a frame can go to the socket now.
