@@ -16,7 +16,8 @@
 // A hub shard's lock, a connection's outbox lock and a wheel shard's lock are
 // leaves here: none is held while another of them is taken, nor across what may
 // block. Gateway.publish orders broadcasts and is taken before them. Within a
-// loop of wsconn a connection's lock comes before the loop's.
+// loop of wsconn a connection's lock comes before the loop's; who sends to many there
+// has those of some at once, and waits for no other meanwhile.
 //
 // # Goroutines
 //
