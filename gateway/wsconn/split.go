@@ -28,7 +28,7 @@ func (p *partial) split(g *guard, input []byte, dst [][]byte) [][]byte {
 			dst, input = p.splitHeld(g, input, dst)
 		}
 	}
-	if len(p.bytes) > 2*int(g.maxMessage)+maxOverhead {
+	if int64(len(p.bytes)) > 2*int64(g.maxMessage)+maxOverhead {
 		g.stop(TooBig) // empty fragments without end
 	}
 	if g.end != stepMore {
