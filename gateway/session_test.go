@@ -88,6 +88,51 @@ func TestDisconnectRefusesWhatMayNotBeSent(t *testing.T) {
 	})
 }
 
+// TestBroadcastReachesAll who are open, once, of more than are given to the transport
+// at a time.
+func TestBroadcastReachesAll(t *testing.T) {
+	onBoth(t, func(t *testing.T) {
+		const n = 300
+		f := start(t, nil)
+		var clients []*client
+		for range n {
+			clients = append(clients, f.dial("/ws"))
+		}
+		sessions, _ := f.Sessions(0, n+1)
+		open := len(sessions)
+		for i := 0; i < len(sessions); i += 7 {
+			if _, err := sessions[i].Disconnect(0, ""); err != nil {
+				t.Fatal(err)
+			}
+			open--
+		}
+		f.broadcast("one", open)
+		f.broadcast("two", open)
+		for _, s := range sessions {
+			_, _ = s.Disconnect(0, "")
+		}
+		reached := 0
+		for _, c := range clients {
+			<-c.gone
+			switch close(c.messages); {
+			case len(c.messages) == 0:
+			case len(c.messages) == 2 && <-c.messages == "one" && <-c.messages == "two":
+				reached++
+			default:
+				t.Errorf("a client got %d messages", len(c.messages))
+			}
+		}
+		if len(sessions) != n || reached != open {
+			t.Errorf("%d of %d sessions were open, %d were reached", open, len(sessions), reached)
+		}
+		for i, s := range sessions {
+			if got, want := s.Info().Sent, uint64(2); got != want && i%7 != 0 {
+				t.Errorf("%d messages are counted, want %d", got, want)
+			}
+		}
+	})
+}
+
 // TestStuckReceiver: one client does not read. The others get every broadcast at
 // once, and it is closed as slow when its outbox is full.
 func TestStuckReceiver(t *testing.T) {
