@@ -80,8 +80,7 @@ func serveGateway(b *testing.B) (g *gateway.Gateway, addr string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	config := cfg.ListenConfig()
-	l, err := config.Listen(b.Context(), "tcp", "127.0.0.1:0")
+	l, err := cfg.Listen(b.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}

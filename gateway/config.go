@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -212,6 +213,8 @@ func (a Activity) String() string {
 	return strings.Join(names, ",")
 }
 
-// ListenConfig is how to listen for clients at the least cost per connection; any
-// other net.Listener does as well.
-func (cfg *Config) ListenConfig() net.ListenConfig { return wsconn.ListenConfig(cfg.WriteTimeout) }
+// Listen is how to listen for clients at the least cost per connection; any other
+// net.Listener does as well. See net.ListenConfig.Listen.
+func (cfg *Config) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	return wsconn.Listen(ctx, network, address, cfg.WriteTimeout)
+}

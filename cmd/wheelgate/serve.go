@@ -84,8 +84,7 @@ func open(ctx context.Context, o *options, log zerolog.Logger) (*listeners, erro
 			return nil, err
 		}
 	}
-	config := o.gateway.ListenConfig()
-	if s.public, err = config.Listen(ctx, "tcp", o.listen); err != nil {
+	if s.public, err = o.gateway.Listen(ctx, "tcp", o.listen); err != nil {
 		return nil, listenFault("listen", o.listen, err)
 	}
 	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", o.adminListen); err != nil {

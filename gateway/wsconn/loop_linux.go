@@ -60,7 +60,7 @@ func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) H
 		return err
 	}
 	switch conn := conn.(type) {
-	case *net.TCPConn:
+	case *net.TCPConn, *prepared:
 		return t.serveSocket(conn, early, r, open)
 	case *PipeEnd:
 		l := t.memory.next(t)
@@ -72,20 +72,20 @@ func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) H
 	return t.others.serve(conn, early, r, open)
 }
 
-func (t *Loop) serveSocket(tcp *net.TCPConn, early []byte, r *http.Request, open func(Conn) Handler) error {
+// serveSocket is for a conn of TCP.
+func (t *Loop) serveSocket(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	l := t.sockets.next(t)
 	if l == nil {
-		return t.others.serve(tcp, early, r, open)
+		return t.others.serve(conn, early, r, open)
 	}
+	tcp, _ := tcpUnder(conn)
 	fd, err := t.duplicate(tcp)
 	if err != nil { // out of descriptors: one is enough there
-		return t.others.serve(tcp, early, r, open)
+		return t.others.serve(conn, early, r, open)
 	}
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
-	if !completeInherited(fd, userTimeout(t.cfg.WriteTimeout)) {
-		setSocketOptions(tcp, t.cfg.WriteTimeout)
-	}
+	setSocketOptions(conn, t.cfg.WriteTimeout)
 	return t.serve(newLoopConn(l, int32(fd), remoteOf(tcp)), tcp, early, r, open)
 }
 

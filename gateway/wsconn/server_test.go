@@ -1,6 +1,7 @@
 package wsconn_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -162,11 +163,11 @@ var links = []link{
 }
 
 func listenTCP(t testing.TB) (net.Listener, func() net.Conn) {
-	return listenWith(t, net.ListenConfig{})
+	return listenWith(t, new(net.ListenConfig).Listen)
 }
 
-func listenWith(t testing.TB, cfg net.ListenConfig) (net.Listener, func() net.Conn) {
-	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
+func listenWith(t testing.TB, listen func(ctx context.Context, network, address string) (net.Listener, error)) (net.Listener, func() net.Conn) {
+	l, err := listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +191,7 @@ type narrow struct{ net.Listener }
 func (n narrow) Accept() (net.Conn, error) {
 	conn, err := n.Listener.Accept()
 	if err == nil {
-		_ = conn.(*net.TCPConn).SetWriteBuffer(kernelBuffer)
+		_ = conn.(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(kernelBuffer)
 	}
 	return conn, err
 }
@@ -204,7 +205,10 @@ var testCertificate = sync.OnceValue(func() tls.Certificate {
 })
 
 func listenTLS(t testing.TB) (net.Listener, func() net.Conn) {
-	l, dial := listenTCP(t)
+	return withTLS(listenTCP(t))
+}
+
+func withTLS(l net.Listener, dial func() net.Conn) (net.Listener, func() net.Conn) {
 	server := &tls.Config{Certificates: []tls.Certificate{testCertificate()}}
 	return tls.NewListener(l, server), func() net.Conn {
 		return tls.Client(dial(), &tls.Config{InsecureSkipVerify: true})

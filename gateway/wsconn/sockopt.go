@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"context"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -20,11 +21,17 @@ const (
 	keepAliveCount    = 3
 )
 
-// ListenConfig returns how to listen so that accepted sockets come with the options
-// of our connections: Linux hands those of the listening socket on. Connections of
-// other listeners get theirs one by one. The writeTimeout is Config's.
-func ListenConfig(writeTimeout time.Duration) net.ListenConfig {
-	return listenConfig(userTimeout(writeTimeout))
+// Listen is net.ListenConfig.Listen for sockets whose accepted ones come with the
+// options of our connections: Linux hands those of the listening socket on. Connections
+// of other listeners get theirs one by one. The writeTimeout is Config's.
+func Listen(ctx context.Context, network, address string, writeTimeout time.Duration) (net.Listener, error) {
+	return listen(ctx, network, address, userTimeout(writeTimeout))
+}
+
+// prepared is a connection of Listen on Linux.
+type prepared struct {
+	*net.TCPConn
+	userTimeout time.Duration
 }
 
 // randomIdle is a keepalive idle time for one connection, in whole seconds.
@@ -32,12 +39,12 @@ func randomIdle() time.Duration {
 	return keepAliveIdle + rand.N(keepAliveSpread).Truncate(time.Second)
 }
 
-// setSocketOptions prepares the TCP socket under conn, if there is one, whatever
-// the listener did. Failures are ignored: the connection works
-// without, only less well. (TCP_NODELAY is set by package net.)
+// setSocketOptions prepares the TCP socket under conn, if there is one that is not
+// prepared. Failures are ignored: the connection works without, only less well.
+// (TCP_NODELAY is set by package net.)
 func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
-	tcp := tcpUnder(conn)
-	if tcp == nil {
+	tcp, done := tcpUnder(conn)
+	if tcp == nil || done == userTimeout(writeTimeout) {
 		return
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
@@ -53,16 +60,19 @@ func userTimeout(writeTimeout time.Duration) time.Duration {
 	return max(2*writeTimeout, keepAliveIdle+keepAliveSpread+keepAliveCount*keepAliveInterval)
 }
 
-// tcpUnder unwraps conn as far as it says what it runs over; nil if not TCP.
-func tcpUnder(conn net.Conn) *net.TCPConn {
+// tcpUnder unwraps conn as far as it says what it runs over; nil if not TCP. If it is
+// prepared, that is for this user timeout.
+func tcpUnder(conn net.Conn) (tcp *net.TCPConn, userTimeout time.Duration) {
 	for {
 		switch c := conn.(type) {
 		case *net.TCPConn:
-			return c
+			return c, 0
+		case *prepared:
+			return c.TCPConn, c.userTimeout
 		case interface{ NetConn() net.Conn }:
 			conn = c.NetConn()
 		default:
-			return nil
+			return nil, 0
 		}
 	}
 }

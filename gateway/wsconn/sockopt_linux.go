@@ -1,9 +1,12 @@
 package wsconn
 
 import (
+	"context"
+	"errors"
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,26 +24,52 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) {
 	})
 }
 
-// completeInherited does what a listening socket of listenConfig cannot do for those
-// it accepts, and reports whether fd is one of them.
-func completeInherited(fd int, userTimeout time.Duration) bool {
-	if !hasUserTimeout(fd, userTimeout) {
-		return false
+// listener is a TCP listener of Listen.
+type listener struct {
+	*net.TCPListener
+	raw         syscall.RawConn
+	userTimeout time.Duration
+	accepted    atomic.Uint32
+}
+
+// sameIdle is how many connections that came one after another may have the same
+// keepalive idle time, for the sake of a system call for each.
+const sameIdle = 8
+
+func listen(ctx context.Context, network, address string, userTimeout time.Duration) (net.Listener, error) {
+	config := listenConfig(userTimeout)
+	l, err := config.Listen(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(randomIdle().Seconds()))
-	return true
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return l, nil // a Unix socket has none of them
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return &listener{TCPListener: tcp, raw: raw, userTimeout: userTimeout}, nil
 }
 
-func hasUserTimeout(fd int, d time.Duration) bool {
-	ms, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
-	return err == nil && ms == int(d.Milliseconds())
+func (l *listener) Accept() (net.Conn, error) {
+	tcp, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	if l.accepted.Add(1)%sameIdle == 0 {
+		_ = l.raw.Control(func(fd uintptr) { // else those to come keep the last one
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(randomIdle().Seconds()))
+		})
+	}
+	return &prepared{tcp, l.userTimeout}, nil
 }
 
-// listenConfig sets TCP_USER_TIMEOUT last: it stands for all of them. See completeInherited.
 func listenConfig(userTimeout time.Duration) net.ListenConfig {
 	options := []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(randomIdle().Seconds())},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds())},

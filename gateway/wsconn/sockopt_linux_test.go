@@ -2,6 +2,7 @@ package wsconn_test
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 	"os"
@@ -16,16 +17,23 @@ import (
 func TestSocketOptions(t *testing.T) {
 	cfg := testConfig
 	cfg.WriteTimeout = 200 * time.Second
-	own := link{name: "a listener of ListenConfig", listen: func(t testing.TB) (net.Listener, func() net.Conn) {
-		return listenWith(t, wsconn.ListenConfig(cfg.WriteTimeout))
-	}}
-	for _, l := range []link{links[0], links[1], own} {
+	listens := func(writeTimeout time.Duration) func(t testing.TB) (net.Listener, func() net.Conn) {
+		return func(t testing.TB) (net.Listener, func() net.Conn) {
+			return listenWith(t, func(ctx context.Context, network, address string) (net.Listener, error) {
+				return wsconn.Listen(ctx, network, address, writeTimeout)
+			})
+		}
+	}
+	own := link{name: "a listener of Listen", listen: listens(cfg.WriteTimeout)}
+	another := link{name: "another transport's", listen: listens(time.Hour)}
+	overTLS := link{name: "TLS on it", listen: func(t testing.TB) (net.Listener, func() net.Conn) { return withTLS(own.listen(t)) }}
+	for _, l := range []link{links[0], links[1], own, another, overTLS} {
 		for name, tr := range map[string]transport{"goroutine": wsconn.NewGoroutine(cfg), "loop": newLoop(t)(cfg)} {
 			t.Run(name+" on "+l.name, func(t *testing.T) {
 				var sockets []*os.File
 				srv := newServer(t, spy{tr, &sockets}, l, nil)
 				idle := map[int]bool{}
-				for i := range 10 {
+				for i := range 40 {
 					srv.connect()
 					checkOptions(t, sockets[i])
 					idle[getOption(t, sockets[i], unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)] = true
@@ -39,10 +47,9 @@ func TestSocketOptions(t *testing.T) {
 	}
 }
 
-// TestListenConfigOfUnix: clients may come through a proxy on this machine.
-func TestListenConfigOfUnix(t *testing.T) {
-	cfg := wsconn.ListenConfig(time.Second)
-	l, err := cfg.Listen(t.Context(), "unix", t.TempDir()+"/socket")
+// TestListenOnUnix: clients may come through a proxy on this machine.
+func TestListenOnUnix(t *testing.T) {
+	l, err := wsconn.Listen(t.Context(), "unix", t.TempDir()+"/socket", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +124,7 @@ func (w spyWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		under = over.NetConn()
 	}
-	file, err := under.(*net.TCPConn).File()
+	file, err := under.(interface{ File() (*os.File, error) }).File()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@
 package wsconn
 
 import (
+	"context"
 	"net"
 	"time"
 )
@@ -10,4 +11,6 @@ import (
 // setUserTimeout does nothing: only Linux has TCP_USER_TIMEOUT.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
 
-func listenConfig(time.Duration) net.ListenConfig { return net.ListenConfig{} }
+func listen(ctx context.Context, network, address string, _ time.Duration) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, network, address)
+}
