@@ -10,7 +10,7 @@ import (
 // Keepalive finds peers that vanished without a word, behind the owner's own
 // pings: rarely, because a probe wakes a sleeping phone.
 //
-// Each connection has an idle time of its own. The kernel's timers are seconds
+// Few connections have the same idle time, see sameIdle. The kernel's timers are seconds
 // coarse that far ahead, so connections that came, or fell silent, together would be
 // probed in one burst; loopback and veth drop what exceeds 1,000 packets of it
 // (net.core.netdev_max_backlog), time and again, and the connection with it.
