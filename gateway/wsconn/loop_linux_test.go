@@ -39,6 +39,31 @@ func TestLoopWithoutIOUring(t *testing.T) {
 	})
 }
 
+// TestLoopOverMultipathTCP is what a listener of package net gives clients that ask for
+// it, since Go 1.24: phones that move from one network to another (RFC 8684).
+func TestLoopOverMultipathTCP(t *testing.T) {
+	testContract(t, link{"multipath", true, func(t testing.TB) (net.Listener, func() net.Conn) {
+		l, _ := listenTCP(t)
+		return l, func() net.Conn { return dialMultipath(t, l.Addr().String()) }
+	}}, newLoop(t))
+}
+
+func dialMultipath(t testing.TB, address string) net.Conn {
+	var dialer net.Dialer
+	dialer.SetMultipathTCP(true)
+	conn, err := dialer.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp := conn.(*net.TCPConn)
+	if multipath, err := tcp.MultipathTCP(); err != nil || !multipath {
+		_ = conn.Close()
+		t.Skipf("no Multipath TCP on this system (net.mptcp.enabled): %v", err)
+	}
+	_ = tcp.SetReadBuffer(kernelBuffer)
+	return conn
+}
+
 // TestIdleLoopSessionsHaveNoGoroutine also finds descriptors that stay behind.
 func TestIdleLoopSessionsHaveNoGoroutine(t *testing.T) {
 	const n = 200

@@ -38,6 +38,7 @@ const sameIdle = 8
 
 func listen(ctx context.Context, network, address string, userTimeout time.Duration) (net.Listener, error) {
 	config := listenConfig(userTimeout)
+	config.SetMultipathTCP(false) // it has no TCP_USER_TIMEOUT
 	l, err := config.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
