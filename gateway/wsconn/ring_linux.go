@@ -74,29 +74,29 @@ type ringParams struct {
 }
 
 // newRing makes a ring for size sends at a time, a power of two. Its errors are those
-// of systems that have none or forbid it.
-func newRing(size uint32) (r *ring, err error) {
+// of systems that have none, forbid it, or have no descriptor left.
+func newRing(size uint32) (*ring, error) {
 	var p ringParams
 	fd, _, errno := syscall.Syscall(unix.SYS_IO_URING_SETUP, uintptr(size), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, os.NewSyscallError("io_uring_setup", errno)
 	}
-	r = &ring{fd: int(fd)}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	if p.features&ringFeatures != ringFeatures {
-		return nil, errors.New("io_uring of this kernel is too old")
-	}
-	if err := r.share(&p); err != nil {
-		return nil, fmt.Errorf("io_uring: %w", err)
-	}
-	if err := r.try(); err != nil {
+	r := &ring{fd: int(fd)}
+	if err := r.begin(&p); err != nil {
+		r.close()
 		return nil, fmt.Errorf("io_uring: %w", err)
 	}
 	return r, nil
+}
+
+func (r *ring) begin(p *ringParams) error {
+	if p.features&ringFeatures != ringFeatures {
+		return errors.New("that of this kernel is too old")
+	}
+	if err := r.share(p); err != nil {
+		return err
+	}
+	return r.try()
 }
 
 // IOUring tells why Config.IOUring has no effect on this system; nil if it has.

@@ -178,14 +178,15 @@ func TestSenderWaitsWithNothingInHand(t *testing.T) {
 	}
 }
 
-// forbidIOUring has the kernel refuse io_uring_setup to this process, as containers do.
-func forbidIOUring() error {
+// forbid has the kernel refuse a system call to this process, as the profiles of
+// containers do.
+func forbid(call uint32) error {
 	runtime.LockOSThread() // the first call is about the thread
 	defer runtime.UnlockOSThread()
 	const allow, refuse = 0x7fff0000, 0x00050000 | uint32(unix.EPERM) // SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_IO_URING_SETUP},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
 		{Code: unix.BPF_RET | unix.BPF_K, K: refuse},
 		{Code: unix.BPF_RET | unix.BPF_K, K: allow},
 	}
@@ -200,25 +201,66 @@ func forbidIOUring() error {
 	return nil
 }
 
-// TestForbiddenIOUring runs a contract again in a process that may not use it.
+// TestForbiddenIOUring runs a contract again in processes that may not use all of it.
 func TestForbiddenIOUring(t *testing.T) {
-	const child = "WSCONN_FORBID_IO_URING"
-	if os.Getenv(child) != "" {
-		if err := forbidIOUring(); err != nil {
+	const child = "WSCONN_FORBID"
+	calls := map[string]uint32{"io_uring_setup": unix.SYS_IO_URING_SETUP, "io_uring_enter": unix.SYS_IO_URING_ENTER}
+	if name := os.Getenv(child); name != "" {
+		descriptors := openDescriptors(t)
+		if err := forbid(calls[name]); err != nil {
 			t.Skip(err)
 		}
-		if err := IOUring(); !errors.Is(err, unix.EPERM) {
-			t.Fatalf("io_uring is said to fail with %v", err)
+		if err := IOUring(); err == nil {
+			t.Fatal("io_uring is said to work")
+		}
+		if now := openDescriptors(t); now != descriptors {
+			t.Errorf("%d descriptors are open, %d were", now, descriptors)
 		}
 		return // and the next test follows
 	}
-	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestForbiddenIOUring|TestLoop)$/^tcp$/^to_all")
-	cmd.Env = append(os.Environ(), child+"=1")
-	out, err := cmd.CombinedOutput()
-	if strings.Contains(string(out), "--- SKIP: "+t.Name()) {
-		t.Skipf("%s", out)
+	for name := range calls {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestForbiddenIOUring|TestLoop)$/^tcp$/^to_all")
+			cmd.Env = append(os.Environ(), child+"="+name)
+			out, err := cmd.CombinedOutput()
+			if strings.Contains(string(out), "--- SKIP: TestForbiddenIOUring") {
+				t.Skipf("%s", out)
+			}
+			if err != nil || strings.Count(string(out), "--- PASS: TestLoop/tcp/to_all") != 3 {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
-	if err != nil || strings.Count(string(out), "--- PASS: TestLoop/tcp/to_all") != 3 {
+}
+
+// TestRingWithoutDescriptors: whoever wants one near the limit goes on without.
+func TestRingWithoutDescriptors(t *testing.T) {
+	newTestRing(t, senderSize)
+	const child = "WSCONN_FEW_DESCRIPTORS"
+	if os.Getenv(child) != "" {
+		next, err := unix.Dup(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(next)
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		for room := range 4 { // for none of the ring and its two sockets, to all
+			limit.Cur = uint64(next + room)
+			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+				t.Skip(err)
+			}
+			if err := IOUring(); errors.Is(err, unix.EMFILE) != (room < 3) {
+				t.Errorf("with room for %d descriptors: %v", room, err)
+			}
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^TestRingWithoutDescriptors$")
+	cmd.Env = append(os.Environ(), child+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
