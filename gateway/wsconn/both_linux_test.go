@@ -68,7 +68,7 @@ func TestSlowReaderIsNotStuck(t *testing.T) {
 
 // listenWide leaves the size of the send buffer to the kernel.
 func listenWide(t testing.TB) (net.Listener, func() net.Conn) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listenOwn(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

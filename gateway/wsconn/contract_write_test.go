@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,12 +140,16 @@ func contractAbort(t *testing.T, l link, newTransport func(wsconn.Config) transp
 		t.Errorf("end is %+v, want nothing", e.end)
 	}
 
-	_, s = srv.connect()
+	c, s = srv.connect()
 	fill(t, s, chunk)
 	s.conn.Close(4101, "never sent")
 	s.conn.Abort() // a flusher is waiting for the peer
 	if e := s.expect("closed"); e.end.Err != nil || e.end.Unsent == 0 {
 		t.Errorf("end is %+v, want no error and some unsent", e.end)
+	}
+	// Or the kernel would keep what is unsent for a peer that does not read.
+	if _, err := io.Copy(io.Discard, c.in); tcpOf(c.Conn) != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the peer sees %v, want a reset", err)
 	}
 }
 
@@ -168,13 +173,20 @@ func contractPeerGone(t *testing.T, l link, newTransport func(wsconn.Config) tra
 	}
 }
 
-// reset closes conn so that the other side gets an error, if that is possible.
-func reset(conn net.Conn) {
+// tcpOf is the TCP connection under conn, nil if there is none.
+func tcpOf(conn net.Conn) *net.TCPConn {
 	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = over.NetConn()
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	tcp, _ := conn.(*net.TCPConn)
+	return tcp
+}
+
+// reset closes conn so that the other side gets an error, if that is possible.
+func reset(conn net.Conn) {
+	if tcp := tcpOf(conn); tcp != nil {
 		_ = tcp.SetLinger(0)
+		conn = tcp
 	}
 	_ = conn.Close()
 }

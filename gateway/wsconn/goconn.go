@@ -72,7 +72,7 @@ func newGoroutineConn(t *Goroutine, conn net.Conn) *goroutineConn {
 		if !ok {
 			break
 		}
-		c.socket = over.NetConn()
+		c.socket = bare(over.NetConn())
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && canTryWrite {
 		if raw, err := tcp.SyscallConn(); err == nil {

@@ -90,10 +90,11 @@ func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Co
 
 // serve is Upgrade for a connection that is taken over already.
 func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
+	setSocketOptions(conn, t.cfg.WriteTimeout)
+	conn = bare(conn)
 	c := newGoroutineConn(t, conn)
 	c.early = early
 	w := &wire{c: c, answer: c.guard.negotiated(&t.cfg, r)}
-	setSocketOptions(conn, t.cfg.WriteTimeout)
 	_ = conn.SetDeadline(time.Time{}) // net/http's; a dead connection shows when the 101 is written
 	c.openWith(open)
 	socket, err := t.upgrader.UpgradeFromConn(w, bufio.NewReaderSize(w, readBuffer), r)

@@ -43,7 +43,7 @@ func TestLoopWithoutIOUring(t *testing.T) {
 // it, since Go 1.24: phones that move from one network to another (RFC 8684).
 func TestLoopOverMultipathTCP(t *testing.T) {
 	testContract(t, link{"multipath", true, func(t testing.TB) (net.Listener, func() net.Conn) {
-		l, _ := listenTCP(t)
+		l, _ := listenWith(t, new(net.ListenConfig).Listen)
 		return l, func() net.Conn { return dialMultipath(t, l.Addr().String()) }
 	}}, newLoop(t))
 }

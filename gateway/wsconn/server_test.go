@@ -162,8 +162,11 @@ var links = []link{
 	{"tcp", true, listenTCP}, {"tls", true, listenTLS}, {"net.Pipe", false, listenPipe(netPipe)}, {"memory", true, listenPipe(memoryPipe)},
 }
 
-func listenTCP(t testing.TB) (net.Listener, func() net.Conn) {
-	return listenWith(t, new(net.ListenConfig).Listen)
+func listenTCP(t testing.TB) (net.Listener, func() net.Conn) { return listenWith(t, listenOwn) }
+
+// listenOwn is Listen for testConfig.
+func listenOwn(ctx context.Context, network, address string) (net.Listener, error) {
+	return wsconn.Listen(ctx, network, address, testConfig.WriteTimeout)
 }
 
 func listenWith(t testing.TB, listen func(ctx context.Context, network, address string) (net.Listener, error)) (net.Listener, func() net.Conn) {

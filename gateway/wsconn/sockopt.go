@@ -2,6 +2,7 @@ package wsconn
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -10,7 +11,7 @@ import (
 // Keepalive finds peers that vanished without a word, behind the owner's own
 // pings: rarely, because a probe wakes a sleeping phone.
 //
-// Few connections have the same idle time, see sameIdle. The kernel's timers are seconds
+// Each connection has an idle time of its own. The kernel's timers are seconds
 // coarse that far ahead, so connections that came, or fell silent, together would be
 // probed in one burst; loopback and veth drop what exceeds 1,000 packets of it
 // (net.core.netdev_max_backlog), time and again, and the connection with it.
@@ -21,9 +22,9 @@ const (
 	keepAliveCount    = 3
 )
 
-// Listen is net.ListenConfig.Listen for sockets whose accepted ones come with the
-// options of our connections: Linux hands those of the listening socket on. Connections
-// of other listeners get theirs one by one. The writeTimeout is Config's.
+// Listen is net.ListenConfig.Listen for sockets whose accepted ones come with what
+// options our connections have alike: Linux hands those of the listening socket on.
+// Connections of other listeners get theirs one by one. The writeTimeout is Config's.
 func Listen(ctx context.Context, network, address string, writeTimeout time.Duration) (net.Listener, error) {
 	return listen(ctx, network, address, userTimeout(writeTimeout))
 }
@@ -34,30 +35,38 @@ type prepared struct {
 	userTimeout time.Duration
 }
 
-// randomIdle is a keepalive idle time for one connection, in whole seconds.
-func randomIdle() time.Duration {
-	return keepAliveIdle + rand.N(keepAliveSpread).Truncate(time.Second)
+// bare is conn without the mark of Listen: what it is matters from here on.
+func bare(conn net.Conn) net.Conn {
+	if p, ok := conn.(*prepared); ok {
+		return p.TCPConn
+	}
+	return conn
 }
 
-// setSocketOptions prepares the TCP socket under conn, if there is one that is not
-// prepared. Failures are ignored: the connection works without, only less well.
+// setSocketOptions sets what is missing of the options of the TCP socket under conn, if
+// there is one. Failures are ignored: the connection works without, only less well.
 // (TCP_NODELAY is set by package net.)
 func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
 	tcp, done := tcpUnder(conn)
-	if tcp == nil || done == userTimeout(writeTimeout) {
+	if tcp == nil {
 		return
 	}
-	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: randomIdle(), Interval: keepAliveInterval, Count: keepAliveCount,
-	})
+	idle := keepAliveIdle + rand.N(keepAliveSpread).Truncate(time.Second)
+	if done == userTimeout(writeTimeout) {
+		_ = tcp.SetKeepAlivePeriod(idle)
+		return
+	}
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: idle, Interval: keepAliveInterval, Count: keepAliveCount})
 	setUserTimeout(tcp, userTimeout(writeTimeout))
 }
 
 // userTimeout is how long sent bytes may stay unacknowledged. It comes after
 // the write timeout, whose error says more. It also replaces the count of lost
-// keepalive probes, so a shorter one would make the first lost probe fatal.
+// keepalive probes, so a shorter one would make the first lost probe fatal. The
+// kernel counts milliseconds in 31 bits.
 func userTimeout(writeTimeout time.Duration) time.Duration {
-	return max(2*writeTimeout, keepAliveIdle+keepAliveSpread+keepAliveCount*keepAliveInterval)
+	const least, most = keepAliveIdle + keepAliveSpread + keepAliveCount*keepAliveInterval, math.MaxInt32 * time.Millisecond
+	return min(max(writeTimeout, least/2), most/2) * 2
 }
 
 // tcpUnder unwraps conn as far as it says what it runs over; nil if not TCP. If it is
