@@ -10,11 +10,11 @@ type budget struct {
 
 // settle makes now what one connection takes, counted before as *counted. It
 // reports false when that is more than before and more than there is.
-func (b *budget) settle(counted *int32, now int) bool {
-	more := int32(now) - *counted
+func (b *budget) settle(counted *int, now int) bool {
+	more := now - *counted
 	if more == 0 {
 		return true
 	}
-	*counted = int32(now)
+	*counted = now
 	return b.used.Add(int64(more)) <= b.limit || more < 0 || b.limit == 0
 }

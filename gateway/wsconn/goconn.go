@@ -31,7 +31,7 @@ type goroutineConn struct {
 	early       []byte // read by net/http, not by us; nil when used up
 	readErr     error  // what ended the input, nil while it goes on
 	established bool   // the 101 is written
-	counted     int32  // bytes of the transport's partials
+	counted     int    // bytes of the transport's partials
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.

@@ -39,6 +39,23 @@ func TestSendAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestAnnouncedMessagesCount: gws makes room for a frame when its header comes.
+func TestAnnouncedMessagesCount(t *testing.T) {
+	cfg := testConfig
+	cfg.PartialBudget = 3*cfg.MaxMessage - 1
+	srv := newServer(t, wsconn.NewGoroutine(cfg), links[0], nil)
+	frame := clientFrame(fin|opBinary, repeat(cfg.MaxMessage))
+	for i := range 3 {
+		c, s := srv.connect()
+		c.send(frame[:20])
+		if i < 2 {
+			eventually(t, "the unfinished message to be told", s.unfinished.Load)
+		} else if e := s.expect("violation"); e.v != wsconn.OverBudget {
+			t.Errorf("violation %v; want OverBudget", e.v)
+		}
+	}
+}
+
 // The deadline of a flusher must not outlive it, or a later Send meets it.
 func TestSendLongAfterFlush(t *testing.T) {
 	cfg := testConfig

@@ -164,14 +164,6 @@ func (g *guard) refuse(v Violation) bool {
 // unfinished reports whether the input stands amid a frame or a message.
 func (g *guard) unfinished() bool { return g.seen != 0 || g.fragmented }
 
-// received is how many payload bytes of the unfinished message have come.
-func (g *guard) received() int {
-	if g.seen == 0 || g.isControl() || g.need == 0 || g.seen < g.need {
-		return int(g.message)
-	}
-	return int(g.message) - int(g.length)
-}
-
 func (g *guard) isControl() bool { return g.first&0x08 != 0 }
 
 func (g *guard) frameEnd() step {

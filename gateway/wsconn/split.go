@@ -10,7 +10,7 @@ const maxOverhead = 4 << 10
 type partial struct {
 	bytes   []byte // nil when there is none
 	frame   int
-	counted int32 // bytes of it, in the transport's budget
+	counted int // bytes of it, in the transport's budget
 }
 
 // drop leaves what was counted to be settled.
