@@ -9,17 +9,22 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// reservedFiles are kept for what is no session: listeners, admin requests, and
-// the connections of clients that are about to be told there is no place.
-const reservedFiles = 64
+const (
+	// reservedFiles are kept for what is no session: listeners, admin requests, and
+	// the connections of clients that are about to be told there is no place.
+	reservedFiles = 64
+	// processorFiles are those of a processor: its event loop's three, and a ring for broadcasts.
+	processorFiles = 4
+)
 
 // fileLimit is how many files the process may open, and has open.
-type fileLimit struct{ most, open int }
+type fileLimit struct{ most, open, processors int }
+
+// taken is what sessions do not get.
+func (l fileLimit) taken() int { return l.open + reservedFiles + processorFiles*l.processors }
 
 // sessions is how many sessions l leaves room for: each is one file.
-func (l fileLimit) sessions() int {
-	return max(0, min(l.most-l.open-reservedFiles, maxSessions))
-}
+func (l fileLimit) sessions() int { return max(0, min(l.most-l.taken(), maxSessions)) }
 
 // limitSessions lowers o's MaxSessions to what l can hold, and says so. It fails
 // if that is nothing.
@@ -27,7 +32,7 @@ func limitSessions(o *options, l fileLimit, log zerolog.Logger) error {
 	room := l.sessions()
 	if room == 0 {
 		return fmt.Errorf("max-sessions: the open-file limit of %d leaves no room for a session: raise it (ulimit -n) above %d",
-			l.most, l.open+reservedFiles)
+			l.most, l.taken())
 	}
 	asked := o.gateway.MaxSessions
 	if asked > room {

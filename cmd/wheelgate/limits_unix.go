@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,7 @@ import (
 // openFiles returns the soft limit, which the Go runtime has raised to the hard
 // one at start, and raises it itself where that did not happen.
 func openFiles() fileLimit {
-	limit := fileLimit{most: maxSessions, open: 16}
+	limit := fileLimit{most: maxSessions, open: 16, processors: runtime.GOMAXPROCS(0)}
 	if entries, err := os.ReadDir("/dev/fd"); err == nil {
 		limit.open = len(entries)
 	}

@@ -28,7 +28,8 @@ type Loop struct {
 
 	duplicating     sync.Mutex
 	sockets, memory loops
-	senders         senders
+	senders         sync.Pool // of SendAll, without a ring
+	rings           rings
 	conns           sync.WaitGroup // from open until Closed has returned
 	turning         sync.WaitGroup // loops
 }
@@ -45,9 +46,14 @@ type loops struct {
 
 func newLoop(cfg Config) Transport {
 	others := NewGoroutine(cfg)
+	most := 0
+	if cfg.IOUring {
+		most = runtime.GOMAXPROCS(0)
+	}
 	return &Loop{
 		cfg: cfg, others: others, upgrader: others.upgrader, partials: &others.partials,
 		frames:  sync.Pool{New: func() any { return new(Frame) }},
+		senders: sync.Pool{New: func() any { return new(sender) }}, rings: rings{left: most},
 		sockets: loops{open: newSockets}, memory: loops{open: newMemory},
 	}
 }
@@ -153,7 +159,7 @@ func (t *Loop) Wait() {
 	t.sockets.end()
 	t.memory.end()
 	t.turning.Wait()
-	t.senders.end()
+	t.rings.end()
 	for _, ls := range []*loops{&t.sockets, &t.memory} {
 		for _, l := range ls.all {
 			l.release()

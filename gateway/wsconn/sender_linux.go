@@ -112,8 +112,13 @@ func (c *loopConn) sentLocked(f *Frame, t *transfer) error {
 // SendAll is as for Goroutine.
 func (t *Loop) SendAll(f *Frame, conns []Conn, errs []error) {
 	t.compress(f, conns)
-	s := t.senders.take(&t.cfg)
-	defer t.senders.give(s)
+	s := t.senders.Get().(*sender)
+	s.ring = t.rings.take()
+	defer func() {
+		t.rings.give(s.ring)
+		s.ring = nil
+		t.senders.Put(s)
+	}()
 	for i, conn := range conns {
 		c, ok := conn.(*loopConn)
 		if !ok {
@@ -154,42 +159,52 @@ func (c *loopConn) atOnceLocked() bool {
 		c.farewell == farewellNone && !c.lost && c.ending == nil
 }
 
-// senders are those of SendAll.
-type senders struct {
+// rings are those of SendAll: as many as processors, as more would not run at the same
+// time and each takes a descriptor.
+type rings struct {
 	mu    sync.Mutex
-	free  []*sender
+	free  []*ring
+	left  int // to be made
 	ended bool
 }
 
-func (p *senders) take(cfg *Config) *sender {
+// take returns nil if there is none: its caller goes on without.
+func (p *rings) take() *ring {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.free) - 1
-	if last < 0 {
-		return newSender(cfg)
+	if last := len(p.free) - 1; last >= 0 {
+		r := p.free[last]
+		p.free = p.free[:last]
+		return r
 	}
-	s := p.free[last]
-	p.free = p.free[:last]
-	return s
+	if p.left == 0 || p.ended {
+		return nil
+	}
+	p.left--
+	r, _ := newRing(senderSize)
+	return r
 }
 
-func (p *senders) give(s *sender) {
+// give takes back what take returned.
+func (p *rings) give(r *ring) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended {
-		s.close()
-		return
+	switch {
+	case r == nil:
+	case p.ended:
+		r.close()
+	default:
+		p.free = append(p.free, r)
 	}
-	p.free = append(p.free, s)
 }
 
 // end has them closed.
-func (p *senders) end() {
+func (p *rings) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
-	for _, s := range p.free {
-		s.close()
+	for _, r := range p.free {
+		r.close()
 	}
 	p.free = nil
 }
