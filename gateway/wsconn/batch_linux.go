@@ -95,7 +95,8 @@ func (l *loop) endCork(c *loopConn) {
 }
 
 // writeBatch writes all that was gathered. Until then the loop does nothing else to
-// those who have a part: what it has taken and what is pending has each of them once.
+// those who have a part: what is pending has each of them once, and of what it has taken
+// only who was not watched yet gets a turn.
 func (l *loop) writeBatch() {
 	for i := range l.batch.n {
 		c := l.batch.parts[i].c

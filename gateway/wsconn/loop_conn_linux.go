@@ -28,8 +28,9 @@ type loopConn struct {
 	guard   guard
 	partial *partial // nil when there is none; before the first turn, what net/http had read
 
-	// Guarded by mu; fd is changed by the loop only, which reads it without. What a
-	// send needs stands together: of 100,000 receivers nothing is in a cache.
+	// Guarded by mu; fd is changed by the loop only (by serve before it has joined), which
+	// reads it without. What a send needs stands together: of 100,000 receivers nothing
+	// is in a cache.
 	out    *outbox // nil when it never had anything, or all is written
 	ending *ending // nil until something has ended the connection
 	fd     int32   // -1 when released

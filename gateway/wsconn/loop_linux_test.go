@@ -94,6 +94,42 @@ func countDescriptors(t *testing.T) int {
 	return len(entries)
 }
 
+// TestEndsLeaveTurnsToOthers: while each end of a connection brings another's about,
+// who has something to say is heard.
+func TestEndsLeaveTurnsToOthers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one loop
+	const ends = 300
+	var sessions []*session
+	var talker *client
+	ended := 0 // the loop's
+	heard := make(chan int, 1)
+	srv := newServer(t, newLoop(t)(testConfig), links[0], func(s *session) {
+		s.react = func(e event) {
+			switch {
+			case e.kind == "message":
+				heard <- ended
+			case e.kind == "closed" && ended < ends-1:
+				if ended++; ended == 10 {
+					talker.send(clientFrame(fin|opText, "hello"))
+				}
+				sessions[ended].conn.Abort()
+			}
+		}
+	})
+	for range ends {
+		_, s := srv.connect()
+		sessions = append(sessions, s)
+	}
+	var s *session
+	talker, s = srv.connect()
+	sessions[0].conn.Abort()
+	sessions[ends-1].expect("closed")
+	s.expect("message")
+	if after := <-heard; after == ends-1 {
+		t.Errorf("heard after all of %d ends only", after)
+	}
+}
+
 // TestReusedDescriptors ends connections while others come, so that descriptors
 // and slots are reused within one batch of events: nobody may get what was
 // another's. Each client says its own name and must hear that only.

@@ -93,17 +93,26 @@ func (l *loop) nextTurn() {
 			l.handle(c, e.Events)
 		case l.batch.n > 0:
 			l.writeBatch()
-		case !l.takePosted():
-			l.dropStuck()
-			// For ever unless a peer has to be watched that does not take what it is sent.
-			var limit time.Duration
-			if len(l.blocked) > 0 {
-				limit = l.t.cfg.WriteTimeout / 8
-			}
-			l.pending = l.wait(limit)
-			l.owners = l.slots.owners(l.pending, l.owned[:0])
+		default:
+			l.look(!l.takePosted())
 		}
 	}
+}
+
+// look asks the poller what is ready, each time that what is posted was taken: one may
+// bring the next about for long.
+func (l *loop) look(mayWait bool) {
+	l.dropStuck()
+	limit := atOnce
+	switch {
+	case !mayWait:
+	case len(l.blocked) > 0: // peers that do not take what they are sent have to be watched
+		limit = l.t.cfg.WriteTimeout / 8
+	default:
+		limit = forEver
+	}
+	l.pending = l.wait(limit)
+	l.owners = l.slots.owners(l.pending, l.owned[:0])
 }
 
 // takePosted reports whether somebody asked for attention.

@@ -85,7 +85,7 @@ func (m *memory) watch(op int, fd int32, e unix.EpollEvent) error {
 }
 
 func (m *memory) wait(limit time.Duration) []unix.EpollEvent {
-	if ready := m.ready(); len(ready) > 0 {
+	if ready := m.ready(); len(ready) > 0 || limit == atOnce {
 		return ready
 	}
 	var late <-chan time.Time

@@ -6,11 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Limits of poller.wait.
+const (
+	forEver time.Duration = 0
+	atOnce  time.Duration = -1
+)
+
 // poller is where a loop's connections are: in the kernel (sockets) or in memory
 // (memory). A connection is a number that the poller gave, its descriptor. Errors
 // are those of the system calls of the same names.
 //
-// write, halfClose, reset, shut and wake are for any goroutine, the rest for the
+// write, halfClose, reset, shut and wake are for any goroutine; watch and close are for
+// that of a connection's handshake too, before the loop has it; the rest is for the
 // loop's. Nothing but wait waits.
 type poller interface {
 	// read returns 0 and no error when the peer's direction has ended, EAGAIN when
@@ -28,8 +35,8 @@ type poller interface {
 
 	// watch is epoll_ctl; e names the connection to who gets the event.
 	watch(op int, fd int32, e unix.EpollEvent) error
-	// wait returns what is ready, if need be after waiting: for limit at most, for
-	// ever if that is 0, until wake. The events are valid until the next wait.
+	// wait returns what is ready, if need be after waiting: for limit at most, unless
+	// that is atOnce or forEver, until wake. The events are valid until the next wait.
 	wait(limit time.Duration) []unix.EpollEvent
 	wake()
 	// release is the end: no connection is left.

@@ -76,6 +76,9 @@ func (s *sockets) wake() { _, _ = unix.Write(s.eventFD, []byte{1, 0, 0, 0, 0, 0,
 
 func (s *sockets) wait(limit time.Duration) []unix.EpollEvent {
 	switch {
+	case limit == atOnce:
+		s.fill(uintptr(s.epoll))
+		return s.ready
 	case limit > 0:
 		s.hurried = true
 		_ = s.file.SetReadDeadline(time.Now().Add(limit))
