@@ -3,6 +3,7 @@ package wsconn
 import (
 	"bytes"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -120,6 +121,50 @@ func TestSenderOutlivesItsRing(t *testing.T) {
 	send()
 	if n := s.ring.write([]transfer{{fd: int32(fd), p: hello}}); n != 1 {
 		t.Error("the ring is not used any more")
+	}
+}
+
+// TestSenderKeepsTheReason for which a connection is lost.
+func TestSenderKeepsTheReason(t *testing.T) {
+	frame, err := NewFrame(Text, hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*ring{"a system call each": nil, "ring": newTestRing(t, senderSize)} {
+		t.Run(name, func(t *testing.T) {
+			s := &sender{ring: r}
+			l, err := newEventLoop(newLoop(faultConfig).(*Loop), newSockets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.release()
+			server, client := tcpPair(t)
+			_ = client.(*net.TCPConn).SetLinger(0)
+			_ = client.Close()
+			file, err := server.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			fd := int32(file.Fd())
+			gone := []unix.PollFd{{Fd: fd}}
+			if n, err := unix.Poll(gone, 10_000); n != 1 {
+				t.Fatal("no reset came", err)
+			}
+			open, _ := socketPair(t)
+			lost, other := newLoopConn(l, fd, netip.AddrPort{}), newLoopConn(l, int32(open), netip.AddrPort{})
+			for _, c := range []*loopConn{lost, other} {
+				s.lock(c)
+				s.add(frame.wire, target{c: c, f: frame})
+			}
+			s.flush()
+			if lost.ending == nil || !errors.Is(lost.ending.err, unix.ECONNRESET) {
+				t.Errorf("the end is %+v", lost.ending)
+			}
+			if other.ending != nil {
+				t.Errorf("the other ended too: %v", other.ending.err)
+			}
+		})
 	}
 }
 

@@ -84,10 +84,15 @@ func (s *sender) write() {
 		done = s.ring.write(s.transfers[:s.n])
 	}
 	for i := range s.n {
-		// Another error than of a full socket is looked at twice, as not all that a ring
-		// has are the socket's; nothing was sent then.
-		if t := &s.transfers[i]; i >= done || t.errno != 0 && t.errno != unix.EAGAIN {
-			t.n, t.errno = s.targets[i].c.loop.write(t.fd, t.p)
+		t, c := &s.transfers[i], s.targets[i].c
+		if i >= done {
+			t.n, t.errno = c.loop.write(t.fd, t.p)
+		} else if first := t.errno; first != 0 && first != unix.EAGAIN {
+			// Not all errors that a ring has are the socket's. But if it is, the
+			// socket tells the reason only once, and EPIPE from then on.
+			if t.n, t.errno = c.loop.write(t.fd, t.p); t.errno == unix.EPIPE {
+				t.errno = first
+			}
 		}
 	}
 }
