@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -60,6 +61,7 @@ func serve(ctx context.Context, o *options, log zerolog.Logger) error {
 		return err
 	}
 	limitMemory(log)
+	defer runtime.KeepAlive(newBallast())
 	o.gateway.Logger = log
 	g, err := gateway.New(o.gateway)
 	if err != nil {
