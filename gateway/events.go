@@ -53,8 +53,9 @@ func (in inbound) Unfinished(begun bool) {
 		in.begun.Store(never)
 		return
 	}
-	in.begun.Store(in.g.wheel.Now())
-	in.g.wheel.Reschedule(&in.entry)
+	if in.begun.Swap(in.g.wheel.Now()) == never { // else the deadline has become a later one
+		in.g.wheel.Reschedule(&in.entry)
+	}
 }
 
 // Pong implements wsconn.Handler. A pong is never activity.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,6 +183,29 @@ func TestSlowUpload(t *testing.T) {
 		time.Sleep(12 * time.Minute)
 		if r := s.Reason(); r != gateway.ReasonMessageTimeout {
 			t.Errorf("after 17 minutes closed as %v; want message_timeout", r)
+		}
+	})
+}
+
+// TestEndlessUpload: who sends without pause is always amid a message, but not the same.
+func TestEndlessUpload(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.MessageTimeout = 30 * time.Second })
+		conn := f.rawDial("/ws")
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		s := f.one()
+		frame := []byte{0x82, 0x84, 0, 0, 0, 0, 's', 'o', 'm', 'e'}
+		_, _ = conn.Write(frame[:8])
+		for range 20 {
+			time.Sleep(10 * time.Second)
+			_, _ = conn.Write(slices.Concat(frame[8:], frame[:8]))
+		}
+		if r := s.Reason(); r != gateway.ReasonNone {
+			t.Errorf("closed as %v", r)
+		}
+		time.Sleep(32 * time.Second)
+		if r := s.Reason(); r != gateway.ReasonMessageTimeout {
+			t.Errorf("closed as %v after the last has begun 32 s ago; want message_timeout", r)
 		}
 	})
 }

@@ -33,6 +33,7 @@ func testContract(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		{"no input after close", contractNoInputAfterClose},
 		{"violations", contractViolations},
 		{"unfinished messages", contractUnfinished},
+		{"one unfinished after another", contractUnfinishedAnew},
 		{"outbox full", contractOutboxFull},
 		{"messages", contractSendMessage},
 		{"close behind backlog", contractCloseBehindBacklog},
@@ -138,6 +139,42 @@ func contractUnfinished(t *testing.T, l link, newTransport func(wsconn.Config) t
 	third.send(frame[:1900]) // the budget is free again
 	third.send(frame[1900:])
 	third.expect(fin|opText, repeat(2000))
+}
+
+// Who sends without pause is amid a message whenever what came has been read.
+func contractUnfinishedAnew(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
+	c, s := newServer(t, newTransport(testConfig), l, echoing).connect()
+	text, ping := clientFrame(fin|opText, "whole"), clientFrame(fin|opPing, "whole")
+	begun := int64(0)
+	beginAnew := func(p []byte, want int64) {
+		t.Helper()
+		c.send(p)
+		begun += want
+		eventually(t, "the begun message to be told", func() bool { return s.begun.Load() == begun && s.unfinished.Load() })
+	}
+	beginAnew(text[:8], 1)
+	for range 3 {
+		beginAnew(slices.Concat(text[8:], text[:8]), 1)
+		c.expect(fin|opText, "whole")
+	}
+	beginAnew(slices.Concat(text[8:], ping[:8]), 1)
+	c.expect(fin|opText, "whole")
+	beginAnew(slices.Concat(ping[8:], ping[:8]), 1)
+	c.expect(fin|opPong, "whole")
+
+	// Fragments, and what comes between them, are of the same message.
+	c.send(ping[8:])
+	c.expect(fin|opPong, "whole")
+	eventually(t, "the end to be told", func() bool { return !s.unfinished.Load() })
+	beginAnew(clientFrame(opText, "frag"), 1)
+	for range 3 {
+		beginAnew(slices.Concat(ping, clientFrame(opContinuation, "ment"), ping[:8]), 0)
+		c.expect(fin|opPong, "whole")
+		beginAnew(ping[8:], 0)
+		c.expect(fin|opPong, "whole")
+	}
+	beginAnew(slices.Concat(clientFrame(fin|opContinuation, "s"), text[:8]), 1)
+	c.expect(fin|opText, "fragmentmentments")
 }
 
 func contractSendFromOpen(t *testing.T, l link, newTransport func(wsconn.Config) transport) {

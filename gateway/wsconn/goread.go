@@ -46,9 +46,8 @@ func (c *goroutineConn) linger() {
 // settle accounts for what is unfinished when gws has read all that came. It has made
 // room by then for all of a frame whose header has come, so that counts.
 func (c *goroutineConn) settle() {
-	if now := c.guard.unfinished(); now != c.guard.told && !c.deaf.Load() {
-		c.guard.told = now
-		c.handler.Unfinished(now)
+	if unfinished, tell := c.guard.news(); tell && !c.deaf.Load() {
+		c.handler.Unfinished(unfinished)
 	}
 	if !c.transport.partials.settle(&c.counted, int(c.guard.message)) {
 		c.guard.stop(OverBudget)

@@ -21,10 +21,29 @@ type guard struct {
 	fragmented bool  // a message has begun and its last frame has not
 	deflate    bool  // compression is negotiated; static
 
-	told bool // the transport's: what Handler.Unfinished was told last
+	told told // what Handler.Unfinished was told last
 
 	end       step // stepClose or stepRefused once nothing more may pass
 	violation Violation
+}
+
+// told is what a Handler knows of an unfinished message.
+type told uint8
+
+const (
+	toldNone    told = iota // that there is none
+	toldOne                 // that there is one
+	toldAnother             // that there is one, which has ended since
+)
+
+// news says what Handler.Unfinished is to be told, if anything.
+func (g *guard) news() (unfinished, tell bool) {
+	if unfinished = g.unfinished(); !unfinished {
+		tell, g.told = g.told != toldNone, toldNone
+	} else {
+		tell, g.told = g.told != toldOne, toldOne
+	}
+	return unfinished, tell
 }
 
 // step is what guard.next met at the end of the bytes it took.
@@ -173,11 +192,22 @@ func (g *guard) frameEnd() step {
 		g.end = stepClose
 		return stepClose
 	case g.isControl():
+		if !g.fragmented {
+			g.outdate()
+		}
 		return stepControl
 	case g.first&finBit == 0:
 		g.fragmented = true
 		return stepFragment
 	}
 	g.fragmented, g.message = false, 0
+	g.outdate()
 	return stepMessage
+}
+
+// outdate is the end of what the Handler may know as unfinished.
+func (g *guard) outdate() {
+	if g.told == toldOne {
+		g.told = toldAnother
+	}
 }

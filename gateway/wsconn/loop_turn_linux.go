@@ -292,9 +292,8 @@ func (l *loop) endTurn(panicked bool) {
 		return
 	}
 	ended := panicked || v != (verdict{}) || c.guard.end != stepMore
-	if now := c.guard.unfinished(); !ended && now != c.guard.told {
-		c.guard.told = now
-		panicked = !l.t.cfg.guarded(func() { c.handler.Unfinished(now) })
+	if unfinished, tell := c.guard.news(); tell && !ended {
+		panicked = !l.t.cfg.guarded(func() { c.handler.Unfinished(unfinished) })
 		ended = panicked
 	}
 	if !ended {

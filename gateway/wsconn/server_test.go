@@ -48,6 +48,7 @@ type event struct {
 type session struct {
 	heard      atomic.Int64 // calls of Heard
 	unfinished atomic.Bool  // of Unfinished, the last
+	begun      atomic.Int64 // calls of it with true
 
 	t      testing.TB
 	conn   wsconn.Conn
@@ -79,8 +80,14 @@ func (s *session) Message(op wsconn.Opcode, p []byte) {
 
 func (s *session) Ping(p []byte) { s.record(event{kind: "ping", payload: string(p)}) }
 
-func (s *session) Heard()                       { s.heard.Add(1) }
-func (s *session) Unfinished(b bool)            { s.unfinished.Store(b) }
+func (s *session) Heard() { s.heard.Add(1) }
+func (s *session) Unfinished(b bool) {
+	s.unfinished.Store(b)
+	if b {
+		s.begun.Add(1)
+	}
+}
+
 func (s *session) Pong(p []byte)                { s.record(event{kind: "pong", payload: string(p)}) }
 func (s *session) Violation(v wsconn.Violation) { s.record(event{kind: "violation", v: v}) }
 func (s *session) PeerClosed(code uint16, reason string) {

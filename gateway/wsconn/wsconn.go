@@ -85,8 +85,9 @@ type Conn interface {
 type Handler interface {
 	// Heard says that bytes came in, whole messages or not; events of theirs follow.
 	Heard()
-	// Unfinished says that a message has begun and did not end with what came
-	// (true), and that none is under way any more (false); on changes only.
+	// Unfinished says that a message, or a ping or pong between messages, has begun and
+	// did not end with what came (true), and that none is under way any more (false).
+	// It is called when that changes, also from one message to another.
 	Unfinished(begun bool)
 	// Message delivers a whole data message; payload is valid during the call only.
 	Message(op Opcode, payload []byte)
