@@ -39,7 +39,6 @@ func BenchmarkIdleLatency(b *testing.B) {
 	for _, s := range found {
 		byAddr[s.RemoteAddr()] = s
 	}
-	time.Sleep(idle)
 	buf := make([]byte, 64)
 	push := func(conn net.Conn) time.Duration {
 		s := byAddr[conn.LocalAddr().String()]
@@ -54,7 +53,7 @@ func BenchmarkIdleLatency(b *testing.B) {
 	}
 	var cold, busy []time.Duration
 	for b.Loop() {
-		cold, busy = cold[:0], busy[:0]
+		time.Sleep(idle)
 		for _, conn := range clients[1:] { // each once, so each has been idle
 			cold = append(cold, push(conn))
 			busy = append(busy, push(clients[0]))

@@ -145,21 +145,21 @@ func TestGoexitEndsOneSession(t *testing.T) {
 func TestRefusedPartialsGiveTheirBudgetBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, newTransport func(wsconn.Config) transport) {
 		cfg := testConfig
-		cfg.PartialBudget = 3500
+		cfg.PartialBudget = 5000
 		srv := newServer(t, newTransport(cfg), links[0], echoing)
 		frame := clientFrame(fin|opText, repeat(3000))
 		first, f := srv.connect()
-		first.send(frame[:2500])
+		first.send(frame[:2600])
 		eventually(t, "the unfinished message to be told", f.unfinished.Load)
 		greedy, g := srv.connect()
-		greedy.send(frame[:2500])
+		greedy.send(frame[:2600])
 		g.expect("violation")
-		first.send(frame[2500:])
+		first.send(frame[2600:])
 		first.expect(fin|opText, repeat(3000))
 		modest, _ := srv.connect()
-		modest.send(frame[:1500])
+		modest.send(frame[:2600])
 		time.Sleep(50 * time.Millisecond)
-		modest.send(frame[1500:])
+		modest.send(frame[2600:])
 		modest.expect(fin|opText, repeat(3000))
 	})
 }

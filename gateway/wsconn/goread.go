@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/bits"
 	"net"
 	"time"
 
@@ -22,6 +23,7 @@ var errNot101 = errors.New("wsconn: not a request that can be answered with 101"
 func (c *goroutineConn) read(socket *gws.Conn) {
 	defer c.finish() // also if a Handler calls runtime.Goexit
 	panicked := !c.transport.cfg.guarded(socket.ReadLoop)
+	c.transport.partials.settle(&c.counted, 0)
 	c.early = nil
 	if !c.deaf.Load() {
 		if !c.transport.cfg.guarded(func() { c.verdict.report(c.handler, &c.guard, panicked) }) {
@@ -49,10 +51,19 @@ func (c *goroutineConn) settle() {
 	if unfinished, tell := c.guard.news(); tell && !c.deaf.Load() {
 		c.handler.Unfinished(unfinished)
 	}
-	if !c.transport.partials.settle(&c.counted, int(c.guard.message)) {
+	if !c.transport.partials.settle(&c.counted, roomFor(int(c.guard.message))) {
 		c.guard.stop(OverBudget)
 		c.transport.partials.settle(&c.counted, 0)
 	}
+}
+
+// roomFor is what gws takes for a message of n bytes: a power of two, as a rule.
+func roomFor(n int) int {
+	const tail, pooled = 9, 256 << 10 // gws's flateTail, and bound of its pool
+	if n == 0 || n+tail > pooled {
+		return n
+	}
+	return 1 << bits.Len(uint(n+tail-1))
 }
 
 // finish closes the socket and calls Closed. The end of the peer's input is not

@@ -28,7 +28,7 @@ const (
 type Goroutine struct {
 	cfg      Config
 	upgrader *gws.Upgrader
-	running  sync.WaitGroup // readers and flushers
+	running  sync.WaitGroup // upgrades, readers and flushers
 	partials budget
 }
 
@@ -90,6 +90,8 @@ func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Co
 
 // serve is Upgrade for a connection that is taken over already.
 func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
+	t.running.Add(1) // Closed may be called from here
+	defer t.running.Done()
 	setSocketOptions(conn, t.cfg.WriteTimeout)
 	conn = bare(conn)
 	c := newGoroutineConn(t, conn)

@@ -39,10 +39,11 @@ func TestSendAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestAnnouncedMessagesCount: gws makes room for a frame when its header comes.
+// TestAnnouncedMessagesCount: gws makes room for a frame when its header comes, here
+// twice its length.
 func TestAnnouncedMessagesCount(t *testing.T) {
 	cfg := testConfig
-	cfg.PartialBudget = 3*cfg.MaxMessage - 1
+	cfg.PartialBudget = 5 * cfg.MaxMessage
 	srv := newServer(t, wsconn.NewGoroutine(cfg), links[0], nil)
 	frame := clientFrame(fin|opBinary, repeat(cfg.MaxMessage))
 	for i := range 3 {
@@ -176,6 +177,33 @@ func TestHandshakeTimeout(t *testing.T) {
 		if e := s.expect("closed"); e.end.Err == nil {
 			t.Error("Closed got no error")
 		}
+		_ = conn.Close()
+		srv.stop()
+	})
+}
+
+// TestWaitIncludesUpgrades: one whose 101 could not be written calls Closed itself.
+func TestWaitIncludesUpgrades(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, goOn, waited := wsconn.NewGoroutine(testConfig), make(chan struct{}), make(chan struct{})
+		srv := newServer(t, tr, links[2], func(s *session) {
+			s.react = func(event) { <-goOn }
+		})
+		conn := srv.dial()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		s := <-srv.opened
+		s.conn.Abort()
+		go func() { defer close(waited); tr.Wait() }()
+		synctest.Wait()
+		select {
+		case <-waited:
+			t.Error("Wait returned amid Closed")
+		default:
+		}
+		close(goOn)
+		<-waited
 		_ = conn.Close()
 		srv.stop()
 	})

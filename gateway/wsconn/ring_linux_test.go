@@ -179,6 +179,10 @@ func TestIOUringIsUsed(t *testing.T) {
 		if used := l.sender.ring != nil; used != wanted {
 			t.Errorf("used by loops: %v, want %v", used, wanted)
 		}
+		tr.SendAll(nil, nil, nil)
+		if used := len(tr.rings.free) == 1; used != wanted {
+			t.Errorf("used by a broadcast: %v, want %v", used, wanted)
+		}
 		most := 0
 		if wanted {
 			most = runtime.GOMAXPROCS(0)

@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"errors"
 	"os"
 	"sync"
 
@@ -186,7 +187,10 @@ func (p *rings) take() *ring {
 		return nil
 	}
 	p.left--
-	r, _ := newRing(senderSize)
+	r, err := newRing(senderSize)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) {
+		p.left++ // it may pass
+	}
 	return r
 }
 

@@ -63,7 +63,7 @@ func (r *report) add(name string, f figures, err error) {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "measure: %s: %v\n", name, err)
 		r.failed[name] = err
-		return
+		f = nil
 	}
 	r.rounds[name] = append(r.rounds[name], f)
 }
@@ -78,10 +78,13 @@ func (r *report) of(name string, fig figure) (v []float64) {
 
 // ratios returns those of the figure to stock gws's in the same turn.
 func (r *report) ratios(name string, fig figure) (v []float64) {
-	stock := r.of(base, fig)
-	for i, own := range r.of(name, fig) {
-		if i < len(stock) {
-			v = append(v, own/stock[i])
+	for round, stock := range r.rounds[base] {
+		if round >= len(r.rounds[name]) {
+			break
+		}
+		turns := r.rounds[name][round][fig.key]
+		for i := range min(len(turns), len(stock[fig.key])) {
+			v = append(v, turns[i]/stock[fig.key][i])
 		}
 	}
 	return v
