@@ -20,13 +20,10 @@ func (g *Gateway) drain() {
 	slices.SortFunc(sessions, func(a, b *Session) int { return cmp.Compare(a.lastActive(), b.lastActive()) })
 	start := time.Now()
 	for i, s := range sessions {
-		if g.hub.places.Load() == 0 {
-			break // all left by themselves
-		}
 		at := time.Duration(float64(g.cfg.DrainWindow) * float64(i) / float64(len(sessions)))
-		// Sleeps shorter than this cost more than they smooth.
-		if ahead := at - time.Since(start); ahead > 5*time.Millisecond {
-			time.Sleep(ahead)
+		// Waits shorter than this cost more than they smooth.
+		if ahead := at - time.Since(start); ahead > 5*time.Millisecond && g.goneWithin(ahead) {
+			break // all left by themselves
 		}
 		s.close(ReasonDrain, drainDelay())
 	}
@@ -36,7 +33,6 @@ func (g *Gateway) drain() {
 		left := g.hub.all()
 		g.log.Warn().Int("total_connections", len(left)).Msg("Ending sessions that did not close")
 		for _, s := range left {
-			s.markClosing(ReasonShutdown)
 			s.conn.Abort()
 		}
 		// Upgrades still on their way must be through before Wait.
@@ -50,10 +46,11 @@ func (g *Gateway) drain() {
 func (g *Gateway) goneWithin(d time.Duration) bool {
 	deadline := time.Now().Add(d)
 	for g.hub.places.Load() > 0 {
-		if time.Now().After(deadline) {
+		left := time.Until(deadline)
+		if left <= 0 {
 			return false
 		}
-		time.Sleep(min(d, 10*time.Millisecond))
+		time.Sleep(min(left, 10*time.Millisecond))
 	}
 	return true
 }

@@ -63,6 +63,23 @@ func TestDrainEndsHard(t *testing.T) {
 	})
 }
 
+// TestDrainEndsWithTheLast: nobody waits for sessions that have left by themselves.
+func TestDrainEndsWithTheLast(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.DrainWindow = time.Hour })
+		clients := []*client{f.dial("/ws"), f.dial("/ws")}
+		began := time.Now()
+		f.cancel()
+		<-clients[0].gone // told to at once
+		time.Sleep(time.Second)
+		_ = clients[1].NetConn().Close()
+		<-f.ended
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the drain took %v", took)
+		}
+	})
+}
+
 func TestRunTwice(t *testing.T) {
 	onBoth(t, func(t *testing.T) {
 		f := start(t, nil)

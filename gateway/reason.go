@@ -25,7 +25,6 @@ const (
 	ReasonInternal
 	ReasonPeerClosed
 	ReasonLost
-	ReasonShutdown
 	reasonCount
 )
 
@@ -82,7 +81,6 @@ var endings = [reasonCount]ending{
 	ReasonInternal:       {"internal", 1011, 1011},
 	ReasonPeerClosed:     {token: "peer_closed"}, // the peer's own code is echoed
 	ReasonLost:           {token: "lost"},        // nobody is left to tell
-	ReasonShutdown:       {token: "shutdown"},    // the hard end of a drain
 }
 
 // idleStayAway replaces the row of ReasonIdleTimeout unless Config.IdleReturn.
