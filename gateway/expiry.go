@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -45,10 +46,7 @@ func (g *Gateway) due(s *Session) {
 	case actAbort:
 		s.conn.Abort()
 	case actPing:
-		s.pinged.Store(g.wheel.Now())
-		// If the outbox is full the peer is not reading: the pong wait, or the
-		// write timeout before it, ends the session.
-		_ = s.conn.Send(g.pingFrame)
+		s.ping()
 	case actMessageTimeout:
 		s.close(ReasonMessageTimeout, "")
 	case actPongTimeout:
@@ -63,6 +61,16 @@ func (g *Gateway) due(s *Session) {
 		g.metrics.lateness.Observe((g.wheel.Elapsed() - time.Duration(f.active)*g.wheel.Step() - timeout).Seconds())
 		g.metrics.expired.Inc()
 		g.expired.Add(1)
+	}
+}
+
+// ping asks for a sign of life. A peer that cannot be asked, as its outbox is full, is
+// for the write timeout to judge, and asked again in the next step.
+func (s *Session) ping() {
+	now := s.g.wheel.Now()
+	before := s.pinged.Swap(now) // the answer may be there before Send returns
+	if errors.Is(s.conn.Send(s.g.pingFrame), wsconn.ErrFull) {
+		s.pinged.CompareAndSwap(now, before)
 	}
 }
 

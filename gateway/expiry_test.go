@@ -210,6 +210,42 @@ func TestEndlessUpload(t *testing.T) {
 	})
 }
 
+// TestFullOutboxIsNotPinged: who could not be asked has not failed to answer.
+func TestFullOutboxIsNotPinged(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) {
+			cfg.PingInterval, cfg.PongTimeout, cfg.WriteTimeout = 25*time.Second, 10*time.Second, 10*time.Minute
+			cfg.OutboxMessages, cfg.OutboxBytes = 4, 1<<20
+		})
+		conn := f.rawDial("/ws")
+		s := f.one()
+		message := make([]byte, 64<<10) // more than the connection holds
+		for range 4 {
+			if err := s.Send(wsconn.Binary, message); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if r := s.Reason(); r != gateway.ReasonNone {
+			t.Fatalf("closed as %v", r)
+		}
+		// It reads again: the ping comes behind the messages, and is not answered.
+		const header = 10
+		if _, err := io.CopyN(io.Discard, conn, 4*(header+64<<10)); err != nil {
+			t.Fatal(err)
+		}
+		ping := make([]byte, 2)
+		if _, err := io.ReadFull(conn, ping); err != nil || ping[0] != 0x89 {
+			t.Fatalf("%x, %v; want a ping", ping, err)
+		}
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		time.Sleep(12 * time.Second)
+		if r := s.Reason(); r != gateway.ReasonPongTimeout {
+			t.Errorf("closed as %v; want pong_timeout", r)
+		}
+	})
+}
+
 func TestNoPingsWhenOff(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := start(t, func(cfg *gateway.Config) { cfg.PingInterval = 0 })
