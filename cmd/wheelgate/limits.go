@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// reservedFiles are kept for what is no session: listeners, admin requests, and
-	// the connections of clients that are about to be told there is no place.
+	// reservedFiles are kept for what is no session: listeners, admin requests.
 	reservedFiles = 64
 	// processorFiles are those of a processor: its event loop's three, and a ring for broadcasts.
 	processorFiles = 4
@@ -21,7 +20,13 @@ const (
 type fileLimit struct{ most, open, processors int }
 
 // taken is what sessions do not get.
-func (l fileLimit) taken() int { return l.open + reservedFiles + processorFiles*l.processors }
+func (l fileLimit) taken() int {
+	return l.open + reservedFiles + processorFiles*l.processors + l.handshakes()
+}
+
+// handshakes is how many clients may be about to become sessions, or to be told there
+// is no place: at a tenth of a second each, l.most/3 in a second.
+func (l fileLimit) handshakes() int { return min(max(l.most/32, 16), 4096) }
 
 // sessions is how many sessions l leaves room for: each is one file.
 func (l fileLimit) sessions() int { return max(0, min(l.most-l.taken(), maxSessions)) }

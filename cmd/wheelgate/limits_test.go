@@ -26,18 +26,18 @@ func TestLimitSessions(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", log.String(), logged)
 		}
 	}
-	f(0, 1024, 10, 934, `{"level":"info","max_sessions":934,"open_file_limit":1024,"message":"Can hold 934 sessions"}`+"\n")
+	f(0, 1024, 10, 902, `{"level":"info","max_sessions":902,"open_file_limit":1024,"message":"Can hold 902 sessions"}`+"\n")
 	f(500, 1024, 10, 500, `{"level":"info","max_sessions":500,"open_file_limit":1024,"message":"Can hold 500 sessions"}`+"\n")
-	f(5000, 1024, 10, 934, `{"level":"warn","max_sessions":5000,"effective":934,"open_file_limit":1024,`+
+	f(5000, 1024, 10, 902, `{"level":"warn","max_sessions":5000,"effective":902,"open_file_limit":1024,`+
 		`"message":"The open-file limit is too low for max-sessions, which is lowered: raise the limit (ulimit -n)"}`+"\n"+
-		`{"level":"info","max_sessions":934,"open_file_limit":1024,"message":"Can hold 934 sessions"}`+"\n")
+		`{"level":"info","max_sessions":902,"open_file_limit":1024,"message":"Can hold 902 sessions"}`+"\n")
 	f(0, math.MaxInt, 10, maxSessions, `{"level":"info","max_sessions":268435456,"open_file_limit":9223372036854775807,`+
 		`"message":"Can hold 268435456 sessions"}`+"\n")
 }
 
 func TestNoRoomForASession(t *testing.T) {
-	err := limitSessions(&options{}, fileLimit{74, 6, 1}, zerolog.Nop())
-	if err == nil || !strings.Contains(err.Error(), "the open-file limit of 74 leaves no room for a session") {
+	err := limitSessions(&options{}, fileLimit{90, 6, 1}, zerolog.Nop())
+	if err == nil || !strings.Contains(err.Error(), "the open-file limit of 90 leaves no room for a session") {
 		t.Error(err)
 	}
 }

@@ -52,12 +52,13 @@ func serveUntilSignal(ctx context.Context, o *options, log zerolog.Logger) error
 // drains, and closes the listeners after that: who comes during the drain is told
 // so. Nothing it started is left when it returns.
 func serve(ctx context.Context, o *options, log zerolog.Logger) error {
-	s, err := open(ctx, o, log)
+	files := openFiles()
+	s, err := open(ctx, o, files.handshakes(), log)
 	if err != nil {
 		return err
 	}
 	defer s.closeListeners()
-	if err := limitSessions(o, openFiles(), log); err != nil {
+	if err := limitSessions(o, files, log); err != nil {
 		return err
 	}
 	limitMemory(log)
@@ -72,23 +73,25 @@ func serve(ctx context.Context, o *options, log zerolog.Logger) error {
 
 // listeners are the two addresses, and the certificate of the public one.
 type listeners struct {
-	public, admin net.Listener
-	certificate   *certificate // nil: no TLS
-	log           zerolog.Logger
+	public      *handshakes
+	admin       net.Listener
+	certificate *certificate // nil: no TLS
+	log         zerolog.Logger
 }
 
 // open reads the certificate and takes both addresses, or neither.
-func open(ctx context.Context, o *options, log zerolog.Logger) (*listeners, error) {
-	s := &listeners{log: log}
-	var err error
+func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logger) (s *listeners, err error) {
+	s = &listeners{log: log}
 	if o.tlsCert != "" {
 		if s.certificate, err = loadCertificate(o.tlsCert, o.tlsKey, log); err != nil {
 			return nil, err
 		}
 	}
-	if s.public, err = o.gateway.Listen(ctx, "tcp", o.listen); err != nil {
+	public, err := o.gateway.Listen(ctx, "tcp", o.listen)
+	if err != nil {
 		return nil, listenFault("listen", o.listen, err)
 	}
+	s.public = limitHandshakes(public, mostHandshakes, log)
 	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", o.adminListen); err != nil {
 		_ = s.public.Close()
 		return nil, listenFault("admin-listen", o.adminListen, err)
@@ -193,7 +196,8 @@ func (s *listeners) publicServer(g *gateway.Gateway, o *options) *http.Server {
 	server.ReadHeaderTimeout = o.gateway.HandshakeTimeout
 	server.ReadTimeout = o.gateway.HandshakeTimeout
 	server.WriteTimeout = o.gateway.HandshakeTimeout
-	server.IdleTimeout = o.gateway.HandshakeTimeout
+	server.SetKeepAlivesEnabled(false) // a second request would keep a place
+	server.ConnState = s.public.changed
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.config()
 	}

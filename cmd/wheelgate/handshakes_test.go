@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// pipes is a listener on nothing; the server's ends of connections are sent to it.
+type pipes struct {
+	come     chan net.Conn
+	done     chan struct{}
+	accepted atomic.Int64
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.come:
+		p.accepted.Add(1)
+		return conn, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { close(p.done); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+// TestHandshakesAreBounded: whoever says nothing has a place until the handshake
+// times out, a session none.
+func TestHandshakesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, timeout = 3, 5 * time.Second
+		p := &pipes{come: make(chan net.Conn, 100), done: make(chan struct{})}
+		l := limitHandshakes(p, most, zerolog.Nop())
+		var sessions []net.Conn
+		server := &http.Server{ConnState: l.changed, ReadHeaderTimeout: timeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/ws" {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+				}
+				sessions = append(sessions, conn)
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			}
+		})}
+		server.SetKeepAlivesEnabled(false)
+		served := make(chan error)
+		go func() { served <- server.Serve(l) }()
+
+		dial := func() net.Conn {
+			here, there := net.Pipe()
+			p.come <- here
+			t.Cleanup(func() { _ = there.Close() })
+			return there
+		}
+		wantAccepted := func(n int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := p.accepted.Load(); got != n {
+				t.Fatalf("%d connections are accepted, want %d", got, n)
+			}
+		}
+		ask := func(path string) {
+			conn := dial()
+			go func() { _, _ = io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: gate.test\r\n\r\n") }()
+			if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+				t.Error(err)
+			}
+		}
+		for range 10 {
+			ask("/ws")
+			ask("/")
+		}
+		wantAccepted(20) // and none of them has a place
+		for range 5 {
+			dial()
+		}
+		wantAccepted(20 + most)
+		time.Sleep(timeout + time.Second)
+		wantAccepted(20 + 5)
+		for range 5 {
+			dial()
+		}
+		wantAccepted(20 + 5 + 1)
+
+		_ = server.Close()
+		if err := <-served; err != http.ErrServerClosed {
+			t.Error(err)
+		}
+		for _, conn := range sessions {
+			_ = conn.Close()
+		}
+	})
+}
