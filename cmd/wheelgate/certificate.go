@@ -21,6 +21,7 @@ type certificate struct {
 	mu      sync.Mutex
 	pair    *tls.Certificate
 	files   [2]os.FileInfo // as of the last attempt to load; nil: not there
+	fault   string         // of that attempt; "": it loaded
 	checked time.Time
 }
 
@@ -45,9 +46,10 @@ func (c *certificate) config() *tls.Config {
 	}
 }
 
-// current returns the pair, read anew if the files have changed. A pair that
-// cannot be read leaves the old one in place and is logged once per change: while
-// two files are replaced one after the other, they may not belong together.
+// current returns the pair, read anew if the files have changed or did not load
+// the last time: the cause may have been a permission or a lack of descriptors,
+// which files do not show. A pair that cannot be read leaves the old one in place:
+// while two files are replaced one after the other, they may not belong together.
 func (c *certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,19 +58,28 @@ func (c *certificate) current() *tls.Certificate {
 	}
 	c.checked = time.Now()
 	files := c.stat() // before reading, so that no later change is missed
-	if unchanged(files[0], c.files[0]) && unchanged(files[1], c.files[1]) {
-		return c.pair
+	changed := !unchanged(files[0], c.files[0]) || !unchanged(files[1], c.files[1])
+	if changed || c.fault != "" {
+		c.files = files
+		c.load(changed)
 	}
-	c.files = files
+	return c.pair
+}
+
+// load reads the pair, and logs a fault if it is another than the last time or
+// the files have changed.
+func (c *certificate) load(changed bool) {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		c.log.Error().Err(err).Str("tls_cert", c.certFile).Str("tls_key", c.keyFile).
-			Msg("Changed certificate not loaded, the old one stays")
-		return c.pair
+		if text := err.Error(); changed || text != c.fault {
+			c.fault = text
+			c.log.Error().Err(err).Str("tls_cert", c.certFile).Str("tls_key", c.keyFile).
+				Msg("Changed certificate not loaded, the old one stays")
+		}
+		return
 	}
-	c.pair = &pair
+	c.pair, c.fault = &pair, ""
 	c.log.Info().Str("tls_cert", c.certFile).Time("not_after", pair.Leaf.NotAfter).Msg("Certificate renewed")
-	return c.pair
 }
 
 func (c *certificate) stat() (files [2]os.FileInfo) {

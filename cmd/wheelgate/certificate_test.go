@@ -134,6 +134,33 @@ func TestBadRenewalKeepsTheOldCertificate(t *testing.T) {
 	}
 }
 
+// A load may fail for a cause that leaves the files as they are. Here it is their
+// content, changed with their size and time kept: root may read anything.
+func TestFailedRenewalIsTriedAgain(t *testing.T) {
+	c, certFile, keyFile, log := newCertificate(t)
+	certify(t, certFile, keyFile, 2)
+	good, err := os.ReadFile(certFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(content string, wantSerial int64, wantLogged int) {
+		t.Helper()
+		write(t, certFile, content+strings.Repeat("\n", len(good)-len(content)))
+		age(t, certFile, 2)
+		for range 3 {
+			if got := serial(t, c); got != wantSerial {
+				t.Errorf("serial %d; want %d", got, wantSerial)
+			}
+		}
+		if got := strings.Count(log.String(), `"level":"error"`); got != wantLogged {
+			t.Errorf("logged %d times; want %d: %s", got, wantLogged, log)
+		}
+	}
+	f("", 1, 1)
+	f("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 1, 2)
+	f(string(good), 2, 2)
+}
+
 func TestHalfARenewalKeepsTheOldCertificate(t *testing.T) {
 	c, certFile, keyFile, _ := newCertificate(t)
 	dir := t.TempDir()
