@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,7 +195,7 @@ func (in *inputs) checkNames() error {
 		where string
 	}{{in.env, ""}, {in.file, " in file " + in.path}} {
 		for _, name := range slices.Sorted(maps.Keys(place.vars)) {
-			if strings.HasPrefix(name, variablePrefix) && !known[name] && !isServiceLink(name, place.vars[name]) {
+			if strings.HasPrefix(name, variablePrefix) && !known[name] && !serviceLink.MatchString(name+"="+place.vars[name]) {
 				return usagef("unknown variable %s%s: did you mean %s?", name, place.where, nearestVariable(name))
 			}
 		}
@@ -205,19 +206,19 @@ func (in *inputs) checkNames() error {
 	return nil
 }
 
-// isServiceLink reports whether Kubernetes sets this variable in every pod beside
-// a service named wheelgate. Its WHEELGATE_PORT is a URL; a number there is a
-// user who means --listen.
-func isServiceLink(name, value string) bool {
-	name = strings.TrimPrefix(name, variablePrefix)
-	return name == "SERVICE_HOST" || name == "SERVICE_PORT" || strings.HasPrefix(name, "SERVICE_PORT_") ||
-		name == "PORT" && strings.Contains(value, "://") || strings.HasPrefix(name, "PORT_")
-}
+// serviceLink matches what Kubernetes sets in every pod beside a service named
+// wheelgate or wheelgate-<anything>, as name=value. <service>_PORT is a URL there;
+// a number is a user who means one of our listeners.
+var serviceLink = regexp.MustCompile(`^` + variablePrefix + `([A-Z0-9_]+_)?(` +
+	`SERVICE_HOST=.*|` +
+	`SERVICE_PORT(_[A-Z0-9_]+)?=[0-9]+|` +
+	`PORT(_[0-9]+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*|` +
+	`PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*)$`)
 
 func nearestVariable(name string) string {
 	name = strings.TrimPrefix(name, variablePrefix)
-	if name == "PORT" {
-		return variableOf("listen")
+	if whose, ok := strings.CutSuffix(name, "PORT"); ok {
+		name = whose + "LISTEN"
 	}
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	return variableOf(strings.TrimPrefix(nearestFlag(name), "--"))

@@ -120,16 +120,30 @@ func TestUnknownVariables(t *testing.T) {
 	f("WHEELGATE_SESSION_TIMEOUT_MINUTES=5", "unknown variable WHEELGATE_SESSION_TIMEOUT_MINUTES: did you mean WHEELGATE_SESSION_TIMEOUT?")
 	f("WHEELGATE_ADMIN_TOKENFILE=x", "unknown variable WHEELGATE_ADMIN_TOKENFILE: did you mean WHEELGATE_ADMIN_TOKEN_FILE?")
 	f("WHEELGATE_PORT=9090", "unknown variable WHEELGATE_PORT: did you mean WHEELGATE_LISTEN?")
+	f("WHEELGATE_ADMIN_PORT=9090", "unknown variable WHEELGATE_ADMIN_PORT: did you mean WHEELGATE_ADMIN_LISTEN?")
+	f("WHEELGATE_ADMIN_PORT_8081=x", "unknown variable WHEELGATE_ADMIN_PORT_8081: did you mean WHEELGATE_ADMIN_TOKEN?")
+	f("WHEELGATE_PORT_TIMEOUT=5s", "unknown variable WHEELGATE_PORT_TIMEOUT: did you mean WHEELGATE_PONG_TIMEOUT?")
+	f("WHEELGATE_SERVICE_TIMEOUT=5m", "unknown variable WHEELGATE_SERVICE_TIMEOUT: did you mean WHEELGATE_SESSION_TIMEOUT?")
 	f("WHEELGATE_=", "unknown variable WHEELGATE_: did you mean WHEELGATE_LISTEN?")
 }
 
 func TestServiceLinksOfKubernetesAreIgnored(t *testing.T) {
-	environ := []string{
-		"WHEELGATE_SERVICE_HOST=10.0.0.1", "WHEELGATE_SERVICE_PORT=8080", "WHEELGATE_SERVICE_PORT_WS=8080",
-		"WHEELGATE_PORT=tcp://10.0.0.1:8080", "WHEELGATE_PORT_8080_TCP=tcp://10.0.0.1:8080",
-		"WHEELGATE_PORT_8080_TCP_ADDR=10.0.0.1",
+	var environ []string
+	for _, service := range []string{"WHEELGATE", "WHEELGATE_ADMIN", "WHEELGATE_METRICS_2"} {
+		for _, variable := range []string{
+			"_SERVICE_HOST=10.0.0.1", "_SERVICE_PORT=8081", "_SERVICE_PORT_HTTP=8081", "_SERVICE_PORT_HTTP_ALT_2=8082",
+			"_PORT=tcp://10.0.0.1:8081", "_PORT_8081_TCP=tcp://10.0.0.1:8081", "_PORT_8081_TCP_PROTO=tcp",
+			"_PORT_8081_TCP_PORT=8081", "_PORT_8081_TCP_ADDR=10.0.0.1", "_PORT_53_UDP=udp://[fd00::1]:53", "_PORT_53_UDP_ADDR=fd00::1",
+		} {
+			environ = append(environ, service+variable)
+		}
 	}
 	try(t, environ, "config").row(t, "listen")
+	for i := range settings {
+		if link := settings[i].variable() + "=tcp://10.0.0.1:1"; serviceLink.MatchString(link) {
+			t.Errorf("%s: a misspelling would be taken for a service link", link)
+		}
+	}
 }
 
 func TestSessionTimeoutMinutes(t *testing.T) {
