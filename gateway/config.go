@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -65,8 +64,8 @@ type Config struct {
 	// CompressionThreshold is the least message that is sent compressed, in bytes.
 	CompressionThreshold int
 
-	// AllowOrigins lists the origins (scheme://host[:port]) whose pages may
-	// connect; "*" is any. Empty is the origin of the request's own host only.
+	// AllowOrigins lists the origins whose pages may connect, in the form that
+	// CheckOrigin takes; "*" is any. Empty is the origin of the request's own host only.
 	// Requests without an Origin header, which no browser sends, always may.
 	AllowOrigins []string
 	// Transport is how plain TCP connections are carried: the zero value is the
@@ -161,18 +160,6 @@ func (c *Config) Validate() error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// CheckOrigin reports what is wrong with an entry of Config.AllowOrigins.
-func CheckOrigin(origin string) error {
-	if origin == "*" {
-		return nil
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-		return fmt.Errorf("gateway: origin %q: must be scheme://host[:port] or *", origin)
-	}
-	return nil
 }
 
 // Activity is the set of happenings that count against inactivity. A pong is

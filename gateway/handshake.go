@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/base64"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,25 +82,6 @@ func validKey(values []string) bool {
 	}
 	key, err := base64.StdEncoding.Strict().DecodeString(values[0])
 	return err == nil && len(key) == 16
-}
-
-// originAllowed reports whether a page of this origin may connect to host. The
-// scheme is not compared with ours, which a proxy in front may have changed.
-func originAllowed(origin []string, host string, allowed []string) bool {
-	if len(origin) == 0 {
-		return true
-	}
-	if slices.Contains(allowed, "*") {
-		return true
-	}
-	if len(origin) > 1 {
-		return false
-	}
-	if len(allowed) > 0 {
-		return slices.ContainsFunc(allowed, func(a string) bool { return strings.EqualFold(a, origin[0]) })
-	}
-	u, err := url.Parse(origin[0])
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
 // upgrade is the handler behind ServeHTTP and Echo.

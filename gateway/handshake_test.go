@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,7 @@ func TestOriginList(t *testing.T) {
 			{"https://app.test", "http://app.test", 403},
 			{"https://app.test", "https://gate.test", 403},
 			{"*", "https://anything.test", 101},
+			{"HTTPS://App.test", "https://app.test", 101},
 			{"*", "null", 101},
 		} {
 			f := start(t, func(cfg *gateway.Config) { cfg.AllowOrigins = []string{c.allowed} })
@@ -97,6 +99,55 @@ func TestOriginList(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestOriginsThatNoBrowserSendsAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		origin string
+		ok     bool
+	}{
+		{"*", true},
+		{"https://example.com", true},
+		{"HTTPS://Example.COM:8443", true},
+		{"http://example.com:443", true},
+		{"https://example.com:80", true},
+		{"https://example.com.", true},
+		{"https://localhost", true},
+		{"https://xn--mnchen-3ya.example_1", true},
+		{"http://192.0.2.1:8080", true},
+		{"http://[2001:DB8::1]:8080", true},
+		{"chrome-extension://abcdefgh", true},
+		{"app://.", true},
+		{"https://*.example.com", false},
+		{"https://.example.com", false},
+		{"https://*", false},
+		{"https://example.com:443", false},
+		{"http://example.com:80", false},
+		{"http://[2001:db8::1]:80", false},
+		{"https://example.com:", false},
+		{"https://example.com:08443", false},
+		{"https://example.com:65536", false},
+		{"https://m\u00fcnchen.example", false},
+		{"wss://example.com", false},
+		{"http://127.1", false},
+		{"http://192.0.2.01", false},
+		{"http://[2001:db8:0::1]", false},
+		{"http://[fe80::1%25eth0]", false},
+		{"https://user@example.com", false},
+		{"https://example.com/", false},
+		{"//example.com", false},
+		{"example.com", false},
+		{"null", false},
+		{"", false},
+	} {
+		err := gateway.CheckOrigin(c.origin)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.origin, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), strconv.Quote(c.origin)) {
+			t.Errorf("%q is not in: %v", c.origin, err)
+		}
+	}
 }
 
 func TestCapacity(t *testing.T) {

@@ -150,7 +150,9 @@ func activity(field func(*options) *gateway.Activity) rule {
 }
 
 func origins(field func(*options) *[]string) rule {
-	return reading("list", "* or a list of scheme://host[:port], separated by commas", func(text string) ([]string, bool) {
+	const allowed = "* or a list of scheme://host[:port] as browsers send it (https, not wss; no wildcard in the host; " +
+		"no default port; other letters than ASCII in punycode), separated by commas"
+	return reading("list", allowed, func(text string) ([]string, bool) {
 		var all []string
 		if text == "" {
 			return nil, true

@@ -15,7 +15,7 @@ var samples = map[string]struct{ good, bad []string }{
 	"tls-key":      {nil, []string{"a\x00b"}},
 	"allow-origin": {
 		[]string{"", "*", "https://a", "http://a:1, https://b"},
-		[]string{"a", "https://a/", "https://a,,https://b", ",", "https://", "https://a/b"},
+		[]string{"a", "https://a/", "https://a,,https://b", ",", "https://", "https://a/b", "https://*.a", "https://a:443", "https://a,wss://b", "https://é"},
 	},
 	"echo":                  {[]string{"true", "false", "1", "0"}, []string{"", "yes", "2"}},
 	"compression":           {[]string{"true", "false"}, []string{"", "deflate"}},
