@@ -5,24 +5,32 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
 
 // linesPerSecond is how many connect, and how many disconnect, lines are logged
-// in a second; the rest are counted.
+// in a second, and at once; the rest are counted.
 const linesPerSecond = 100
 
-// omitted counts the lines a sampler leaves out.
-type omitted struct{ g *Gateway }
+// sampler leaves lines out, and counts them. It goes by the monotonic clock:
+// zerolog's own is silent until a wall clock that was set back has caught up.
+type sampler struct {
+	limiter *rate.Limiter
+	g       *Gateway
+}
 
 // Sample implements zerolog.Sampler.
-func (o omitted) Sample(zerolog.Level) bool {
-	o.g.omitted.Add(1)
-	o.g.metrics.logLines.Inc()
+func (s sampler) Sample(zerolog.Level) bool {
+	if s.limiter.Allow() {
+		return true
+	}
+	s.g.omitted.Add(1)
+	s.g.metrics.logLines.Inc()
 	return false
 }
 
 func (g *Gateway) sampled() zerolog.Logger {
-	return g.log.Sample(&zerolog.BurstSampler{Burst: linesPerSecond, Period: time.Second, NextSampler: omitted{g}})
+	return g.log.Sample(sampler{rate.NewLimiter(linesPerSecond, linesPerSecond), g})
 }
 
 // logPanic reports a panic of a Hook.

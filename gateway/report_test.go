@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,6 +85,29 @@ func TestLogLinesAreSampledAndCounted(t *testing.T) {
 		left := log.with("Connect and disconnect lines left out")
 		if len(left) != 1 || left[0]["lines"] != 30.0 {
 			t.Errorf("left out: %v; want 30 in one line", left)
+		}
+	})
+}
+
+func TestLogLinesGoOnWhenTheClockIsSetBack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var back atomic.Int64
+		before := zerolog.TimestampFunc
+		t.Cleanup(func() { zerolog.TimestampFunc = before })
+		zerolog.TimestampFunc = func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }
+
+		log := &logged{}
+		f := start(t, func(cfg *gateway.Config) { cfg.Logger = zerolog.New(log) })
+		for range 130 {
+			f.dial("/ws")
+		}
+		back.Store(int64(time.Hour))
+		time.Sleep(time.Second)
+		for range 20 {
+			f.dial("/ws")
+		}
+		if got := len(log.with("WebSocket connected")); got != 120 {
+			t.Errorf("%d lines; want 120", got)
 		}
 	})
 }
