@@ -39,7 +39,11 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gateway.Registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	registerOperations(mux, o)
 
-	guarded := http.NewCrossOriginProtection().Handler(problems(mux))
+	crossOrigin := http.NewCrossOriginProtection()
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, http.StatusForbidden, "web pages of other origins may not use this API")
+	}))
+	guarded := crossOrigin.Handler(problems(mux))
 	health := healthHandler(o.Gateway)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -321,8 +321,12 @@ func TestBrowsersAreKeptOut(t *testing.T) {
 		{"Host", "localhost:8081", 200},
 		{"Host", "[::1]:8081", 200},
 	} {
-		if r := s.do("POST", "/v1/broadcast", form, "x", c.header, c.value); r.StatusCode != c.status {
+		r := s.do("POST", "/v1/broadcast", form, "x", c.header, c.value)
+		if r.StatusCode != c.status {
 			t.Errorf("%s: %s: %d; want %d", c.header, c.value, r.StatusCode, c.status)
+		}
+		if c.status == 403 && (r.Header.Get("Content-Type") != "application/problem+json" || r.json(t)["status"] != 403.0) {
+			t.Errorf("%s: %s: no problem document: %s %s", c.header, c.value, r.Header.Get("Content-Type"), r.body)
 		}
 	}
 }
