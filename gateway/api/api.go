@@ -69,7 +69,7 @@ func registerOperations(mux *http.ServeMux, o Options) {
 		config.Security = []map[string][]string{{"token": {}}}
 	}
 	a := humago.New(mux, config)
-	s := server{o.Gateway}
+	s := server{o.Gateway, o.Token != ""}
 	s.registerSending(a)
 	s.registerSessions(a)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,12 +23,15 @@ type service struct {
 	admin  *httptest.Server
 	public *httptest.Server
 	token  string
+
+	impatient   atomic.Bool  // requests that have not come wholly time out
+	description *description // nil: not yet
 }
 
 func start(t *testing.T, token string) *service {
 	t.Helper()
 	cfg := gateway.DefaultConfig()
-	cfg.DrainWindow, cfg.MaxMessage = 0, 1<<10
+	cfg.DrainWindow, cfg.CloseWait, cfg.MaxMessage = 0, time.Minute, 1<<10
 	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -35,14 +39,17 @@ func start(t *testing.T, token string) *service {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = g.Run(ctx) }()
-	s := &service{
-		t:      t,
-		admin:  httptest.NewServer(api.New(api.Options{Gateway: g, Token: token, Version: "v0-test"})),
-		public: httptest.NewServer(g),
-		token:  token,
-	}
+	s := &service{t: t, public: httptest.NewServer(g), token: token}
+	handler := api.New(api.Options{Gateway: g, Token: token, Version: "v0-test"})
+	s.admin = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.impatient.Load() {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() { cancel(); <-ended; s.admin.Close(); s.public.Close() })
 	waitFor(t, g.Ready)
+	s.describe()
 	return s
 }
 
@@ -72,7 +79,13 @@ func (a answer) json(t *testing.T) (v map[string]any) {
 
 func (s *service) do(method, path, contentType, body string, header ...string) answer {
 	s.t.Helper()
-	r, err := http.NewRequest(method, s.admin.URL+path, strings.NewReader(body))
+	return s.send(method, path, contentType, strings.NewReader(body), header...)
+}
+
+// send makes a request, and holds the answer against the API's description.
+func (s *service) send(method, path, contentType string, body io.Reader, header ...string) answer {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.admin.URL+path, body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -95,7 +108,11 @@ func (s *service) do(method, path, contentType, body string, header ...string) a
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return answer{resp, string(b)}
+	a := answer{resp, string(b)}
+	if s.description != nil {
+		s.description.wantDeclared(s.t, method, r.URL.Path, a)
+	}
+	return a
 }
 
 // client collects what a WebSocket client is sent.

@@ -16,17 +16,41 @@ import (
 )
 
 // server holds what the operations work on.
-type server struct{ g *gateway.Gateway }
+type server struct {
+	g     *gateway.Gateway
+	token bool // is asked for
+}
 
-// bodyLimit is one byte more than the longest message: huma refuses a body that
-// reaches its limit.
-func (s server) bodyLimit() int64 { return int64(s.g.MaxMessage()) + 1 }
+// operation describes one call. The statuses are those of its own; the guards of
+// New add theirs, huma 500 and, where the path has an id, 422.
+func (s server) operation(id, method, path, summary string, statuses ...int) huma.Operation {
+	if s.token {
+		statuses = append(statuses, http.StatusUnauthorized)
+	}
+	if !s.token || method != http.MethodGet {
+		statuses = append(statuses, http.StatusForbidden)
+	}
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Errors: statuses}
+}
+
+// sending is an operation whose body is a message. huma refuses a body that reaches
+// its limit, so that is one byte more than the longest message.
+func (s server) sending(id, path, summary string, statuses ...int) huma.Operation {
+	statuses = append(statuses, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge)
+	op := s.operation(id, http.MethodPost, path, summary, statuses...)
+	op.MaxBodyBytes = int64(s.g.MaxMessage()) + 1
+	op.RequestBody = &huma.RequestBody{
+		Description: "The message, as it is sent: application/octet-stream makes it binary, anything else text.",
+		Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}
+	return op
+}
 
 // Message is exported, like SessionID, because huma fills no fields of unexported
-// embedded types.
+// embedded types. To OpenAPI the type is a property of the body, not a parameter.
 type Message struct {
-	ContentType string `header:"Content-Type" doc:"application/octet-stream makes the message binary, anything else text."`
-	RawBody     []byte `contentType:"application/octet-stream" doc:"The message, as it is sent."`
+	ContentType string `header:"Content-Type" hidden:"true"`
+	RawBody     []byte `contentType:"application/octet-stream"`
 }
 
 func (m *Message) opcode() wsconn.Opcode {
@@ -49,22 +73,17 @@ func sentTo(n int) *sendingOutput {
 }
 
 func (s server) registerSending(a huma.API) {
-	huma.Register(a, huma.Operation{
-		OperationID: "broadcast", Method: http.MethodPost, Path: "/v1/broadcast",
-		Summary: "Send a message to all sessions", MaxBodyBytes: s.bodyLimit(),
-		Errors: []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge},
-	}, func(_ context.Context, in *Message) (*sendingOutput, error) {
+	broadcast := s.sending("broadcast", "/v1/broadcast", "Send a message to all sessions")
+	huma.Register(a, broadcast, func(_ context.Context, in *Message) (*sendingOutput, error) {
 		n, err := s.g.Broadcast(in.opcode(), in.RawBody)
 		if err != nil {
 			return nil, sendError(err)
 		}
 		return sentTo(n), nil
 	})
-	huma.Register(a, huma.Operation{
-		OperationID: "send", Method: http.MethodPost, Path: "/v1/sessions/{id}/messages",
-		Summary: "Send a message to one session", MaxBodyBytes: s.bodyLimit(),
-		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge},
-	}, func(_ context.Context, in *struct {
+	send := s.sending("send", "/v1/sessions/{id}/messages", "Send a message to one session",
+		http.StatusNotFound, http.StatusConflict)
+	huma.Register(a, send, func(_ context.Context, in *struct {
 		SessionID
 		Message
 	},
@@ -161,20 +180,21 @@ type statsOutput struct {
 }
 
 func (s server) registerSessions(a huma.API) {
-	huma.Get(a, "/v1/sessions/{id}", func(_ context.Context, in *SessionID) (*sessionOutput, error) {
-		session, err := s.find(in.ID)
-		if err != nil {
-			return nil, err
-		}
-		return &sessionOutput{view(session)}, nil
-	}, described("get-session", "Tell about one session"))
-	huma.Get(a, "/v1/sessions", s.list, described("list-sessions", "List sessions, page by page"))
-	huma.Delete(a, "/v1/sessions/{id}", s.disconnect, described("disconnect", "Close one session"))
-	huma.Get(a, "/v1/stats", s.stats, described("stats", "The gateway at a glance"))
+	const one = "/v1/sessions/{id}"
+	huma.Register(a, s.operation("get-session", http.MethodGet, one, "Tell about one session", http.StatusNotFound), s.get)
+	huma.Register(a, s.operation("list-sessions", http.MethodGet, "/v1/sessions", "List sessions, page by page",
+		http.StatusBadRequest, http.StatusUnprocessableEntity), s.list)
+	huma.Register(a, s.operation("disconnect", http.MethodDelete, one, "Close one session",
+		http.StatusNotFound, http.StatusConflict), s.disconnect)
+	huma.Register(a, s.operation("stats", http.MethodGet, "/v1/stats", "The gateway at a glance"), s.stats)
 }
 
-func described(id, summary string) func(*huma.Operation) {
-	return func(op *huma.Operation) { op.OperationID, op.Summary = id, summary }
+func (s server) get(_ context.Context, in *SessionID) (*sessionOutput, error) {
+	session, err := s.find(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &sessionOutput{view(session)}, nil
 }
 
 func (s server) list(_ context.Context, in *struct {
