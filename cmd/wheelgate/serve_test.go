@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -56,6 +58,26 @@ func TestPublicListenerServesNothingElse(t *testing.T) {
 	}
 	f(http.StatusUpgradeRequired, "/ws", "X", strings.Repeat("x", 7<<10))
 	f(http.StatusRequestHeaderFieldsTooLarge, "/ws", "X", strings.Repeat("x", 9<<10))
+}
+
+func TestNothingAnswersOptionsOfTheServer(t *testing.T) {
+	p, _ := start(t)
+	for _, addr := range []string{p.addr, p.admin} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusNotFound || answer.Header.Get("Location") != "" {
+			t.Errorf("%s: %d %v", addr, answer.StatusCode, answer.Header)
+		}
+	}
 }
 
 func TestEchoIsServedWhenAskedFor(t *testing.T) {

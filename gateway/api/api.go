@@ -91,12 +91,12 @@ func healthHandler(g *gateway.Gateway) http.Handler {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !g.Ready() {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			writeProblem(w, http.StatusServiceUnavailable, "not ready")
 			return
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	return mux
+	return problems(mux)
 }
 
 func hasToken(r *http.Request, token string) bool {
@@ -115,7 +115,8 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// problems turns the mux's own 404 and 405 into problem documents.
+// problems turns the mux's own answers to what it has no pattern for into problem
+// documents: 405, and 404 for the rest, where the mux may redirect "//x" to "/x".
 func problems(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
@@ -123,13 +124,19 @@ func problems(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		answer := statusOnly{header: w.Header()}
+		answer := statusOnly{header: http.Header{}}
 		h.ServeHTTP(&answer, r)
-		writeProblem(w, answer.status, r.Method+" "+r.URL.Path+" is not part of this API")
+		status := http.StatusNotFound
+		if answer.status == http.StatusMethodNotAllowed {
+			status = answer.status
+			w.Header().Set("Allow", answer.header.Get("Allow"))
+		}
+		writeProblem(w, status, r.Method+" "+r.URL.Path+" is not part of this API")
 	})
 }
 
-// statusOnly is a response writer that keeps the status and forgets the body.
+// statusOnly is a response writer that keeps the status and header and forgets
+// the body.
 type statusOnly struct {
 	header http.Header
 	status int

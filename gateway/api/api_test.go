@@ -47,6 +47,7 @@ func start(t *testing.T, token string) *service {
 		}
 		handler.ServeHTTP(w, r)
 	}))
+	s.admin.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(func() { cancel(); <-ended; s.admin.Close(); s.public.Close() })
 	waitFor(t, g.Ready)
 	s.describe()
@@ -183,6 +184,9 @@ func TestProblems(t *testing.T) {
 		{"POST", "/v1/broadcast", form, "", 400},
 		{"GET", "/v1/broadcast", "", "", 405},
 		{"GET", "/v1/nothing", "", "", 404},
+		{"GET", "//nothing", "", "", 404},
+		{"POST", "/v1/../nothing", form, "x", 404},
+		{"POST", "/livez", form, "x", 405},
 		{"GET", "/v1/sessions/" + none, "", "", 404},
 		{"GET", "/v1/sessions/short", "", "", 404},
 		{"POST", "/v1/sessions/" + none + "/messages", form, "x", 404},
@@ -198,6 +202,9 @@ func TestProblems(t *testing.T) {
 		}
 		if r.json(t)["status"] != float64(c.status) {
 			t.Errorf("%s %s: body %s", c.method, c.path, r.body)
+		}
+		if (r.Header.Get("Allow") != "") != (c.status == 405) || r.Header.Get("Location") != "" {
+			t.Errorf("%s %s: header %v", c.method, c.path, r.Header)
 		}
 	}
 }
@@ -321,6 +328,18 @@ func TestToken(t *testing.T) {
 		if r := s.do("GET", c.path, "", "", "Authorization", c.authorization); r.StatusCode != c.status {
 			t.Errorf("%s with %q: %d; want %d", c.path, c.authorization, r.StatusCode, c.status)
 		}
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	g, err := gateway.New(gateway.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	api.New(api.Options{Gateway: g}).ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+	if w.Code != 503 || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
 
