@@ -21,9 +21,9 @@ type Config struct {
 	// SessionTimeout is the inactivity after which a session is closed, unless
 	// Hooks.Open or Session.SetTimeout says otherwise. At least two of wheel.MinTick.
 	SessionTimeout time.Duration
-	// Tick bounds how late a session expires: at most two ticks. 0 is the smaller
-	// of 1 s and a twentieth of SessionTimeout. At least wheel.MinTick; smaller ticks
-	// cost more wake-ups per second and save nobody anything.
+	// Tick bounds how late a session expires: at most two ticks. From wheel.MinTick
+	// to 1 minute; 0 is a twentieth of SessionTimeout, but from wheel.MinTick to 1 s.
+	// Smaller ticks cost more wake-ups per second and save nobody anything.
 	Tick time.Duration
 	// Activity says what keeps a session: any of in, out and ping.
 	Activity Activity

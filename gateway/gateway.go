@@ -108,7 +108,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) Ready() bool { return g.started.Load() && !g.draining.Load() }
 
 // ServeHTTP upgrades a request to a session, or answers why not: 400, 403, 405,
-// 426, or 503 with Retry-After. It returns at once; the session lives on.
+// 426, 503 with Retry-After, or 500 where w has no connection to give away (see
+// http.Hijacker). It returns at once; the session lives on.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.upgrade(w, r, false) }
 
 // Echo is like ServeHTTP for sessions that are sent back what they send, on the

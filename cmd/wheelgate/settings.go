@@ -143,13 +143,13 @@ var settings = []setting{
 	},
 	{
 		name: "session-timeout", value: "30m", group: groupSession,
-		meaning: "inactivity after which a session is closed",
+		meaning: "inactivity after which a session is closed; `SESSION_TIMEOUT_MINUTES`, if set too, must not say otherwise",
 		rule:    duration(2*wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.SessionTimeout }),
 		alias:   &sessionTimeoutMinutes,
 	},
 	{
 		name: "tick", value: "0s", group: groupSession,
-		meaning: "precision: a session is closed at most two ticks late; 0s is the smaller of 1s and a twentieth of the timeout",
+		meaning: "precision: a session is closed at most two ticks late; 0s is a twentieth of the timeout, but from 20ms to 1s",
 		rule:    durationOrZero(wheel.MinTick, maxTick, func(o *options) *time.Duration { return &o.gateway.Tick }),
 		show:    showTick,
 	},
