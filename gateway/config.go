@@ -71,8 +71,8 @@ type Config struct {
 	// Transport is how plain TCP connections are carried: the zero value is the
 	// event loop where there is one. TLS always has a goroutine per connection.
 	Transport wsconn.Kind
-	// IOUring has the kernel given what goes to several sessions by one system call,
-	// io_uring_enter(2), where the event loop has them and the system allows it.
+	// IOUring has what several sessions get or have sent written or read by one system
+	// call, io_uring_enter(2), where the event loop has them and the system allows it.
 	IOUring bool
 	// CloseCodes chooses the codes of close frames.
 	CloseCodes CloseCodes

@@ -123,7 +123,7 @@ var settings = []setting{
 	},
 	{
 		name: "io-uring", value: "true", group: groupListen, toggle: true,
-		meaning: "write to several connections with one system call where the system allows io_uring (event loop only)",
+		meaning: "read from and write to several connections with one system call where the system allows io_uring (event loop only)",
 		rule:    boolean(func(o *options) *bool { return &o.gateway.IOUring }),
 	},
 	{

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -92,6 +93,75 @@ func countDescriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// TestReadAhead: who has sent something at the same time as others gets his own, whole,
+// whatever its length and what follows it.
+func TestReadAhead(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one loop
+	for _, ring := range []bool{true, false} {
+		t.Run(fmt.Sprint("io_uring ", ring), func(t *testing.T) { testReadAhead(t, ring) })
+	}
+}
+
+func testReadAhead(t *testing.T, ring bool) {
+	cfg := testConfig
+	cfg.IOUring = ring
+	held, goOn := make(chan struct{}), make(chan struct{})
+	srv := newServer(t, newLoop(t)(cfg), links[0], func(s *session) {
+		s.react = func(e event) {
+			if e.payload == "hold" {
+				close(held)
+				<-goOn
+				return
+			}
+			s.echo(e)
+		}
+	})
+	holder, _ := srv.connect()
+	lengths := []int{0, 100, 2048 - 8 - 1, 2048 - 8, 2048 - 8 + 1, 5000, 40_000} // with 8 bytes of header
+	var clients []*client
+	var sessions []*session
+	payload := func(i int) string {
+		n := lengths[i%len(lengths)]
+		return strings.Repeat(string(rune('a'+i%26)), n)
+	}
+	const most = 100
+	for range most {
+		c, s := srv.connect()
+		clients, sessions = append(clients, c), append(sessions, s)
+	}
+	holder.send(clientFrame(fin|opText, "hold"))
+	<-held
+	for i, c := range clients {
+		c.send(clientFrame(fin|opText, payload(i)))
+		switch i % 4 {
+		case 1:
+			_ = c.Conn.(*net.TCPConn).CloseWrite()
+		case 2:
+			sessions[i].conn.Close(4101, "unheard")
+		case 3:
+			sessions[i].conn.Abort()
+		}
+	}
+	close(goOn)
+	for i, c := range clients {
+		switch i % 4 {
+		case 0:
+			c.expect(fin|opText, payload(i))
+		case 1:
+			if e := sessions[i].expect("message"); e.payload != payload(i) {
+				t.Errorf("%d got %.20q", i, e.payload)
+			}
+			if e := sessions[i].expect("closed"); !errors.Is(e.end.Err, io.EOF) {
+				t.Errorf("%d ended with %v", i, e.end.Err)
+			}
+		case 2:
+			c.expect(fin|opClose, closePayload(4101, "unheard"))
+		case 3:
+			sessions[i].expect("closed") // and no message before
+		}
+	}
 }
 
 // TestEndsLeaveTurnsToOthers: while each end of a connection brings another's about,

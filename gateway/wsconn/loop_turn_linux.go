@@ -22,6 +22,7 @@ type loop struct {
 	owners  []*loopConn       // whose they are, in owned
 	owned   [loopEvents]*loopConn
 	input   []byte // what a connection gave in this turn
+	ahead   ahead
 	output  []byte // for gathering small frames
 	batch   batch
 	sender  *sender
@@ -87,10 +88,10 @@ func (l *loop) nextTurn() {
 			l.taken = l.taken[1:]
 			l.attend(c)
 		case len(l.pending) > 0:
-			e, c := l.pending[0], l.owners[0]
+			read, e, c := l.nextRead(), l.pending[0], l.owners[0]
 			l.owners[0] = nil
 			l.pending, l.owners = l.pending[1:], l.owners[1:]
-			l.handle(c, e.Events)
+			l.handle(c, e.Events, read)
 		case l.batch.n > 0:
 			l.writeBatch()
 		default:
@@ -124,7 +125,7 @@ func (l *loop) takePosted() bool {
 	return len(l.taken) > 0
 }
 
-func (l *loop) handle(c *loopConn, events uint32) {
+func (l *loop) handle(c *loopConn, events uint32, read transfer) {
 	if c == nil || c.slot < 0 {
 		return // the eventfd, as takePosted comes before the next wait; or c has ended
 	}
@@ -132,7 +133,7 @@ func (l *loop) handle(c *loopConn, events uint32) {
 		l.flush(c)
 	}
 	if c.slot >= 0 && events&^unix.EPOLLOUT != 0 {
-		l.receive(c)
+		l.receive(c, read)
 	}
 }
 
@@ -207,13 +208,18 @@ func (l *loop) interest(c *loopConn, events uint32) error {
 	return l.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: c.age})
 }
 
-// receive takes what has come on c, at most loopBuffer of it.
-func (l *loop) receive(c *loopConn) {
+// receive takes what has come on c, at most loopBuffer of it, some of which may be read.
+func (l *loop) receive(c *loopConn, read transfer) {
 	input := l.input
 	if c.guard.deflate {
 		input = input[:deflateTurn]
 	}
-	n, errno := l.read(c.fd, input)
+	n, errno := 0, unix.Errno(0)
+	if read.p != nil {
+		n, errno = l.finishRead(c, read, input)
+	} else {
+		n, errno = l.read(c.fd, input)
+	}
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 	case errno != 0:

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ring is an io_uring (io_uring(7)): what is sent to several sockets through it is
-// one system call. Nothing but sends that do not wait goes through it, which the
-// kernel does within the call: after it no request is under way, and so no buffer in
+// ring is an io_uring (io_uring(7)): what is read from or sent to several sockets through
+// it is one system call. Nothing that waits goes through it, so that the kernel does all
+// within the call: after it no request is under way, and so no buffer in
 // use. Calls must not overlap; each may be on another thread.
 type ring struct {
 	fd             int
@@ -30,14 +30,14 @@ type ring struct {
 // From linux/io_uring.h; golang.org/x/sys/unix has the numbers of the calls only.
 const (
 	ringOpSend        = 26          // IORING_OP_SEND
+	ringOpReceive     = 27          // IORING_OP_RECV
 	ringFeatures      = 1<<0 | 1<<1 // IORING_FEAT_SINGLE_MMAP, IORING_FEAT_NODROP: Linux 5.5
 	ringOffset        = 0           // IORING_OFF_SQ_RING
 	ringEntriesOffset = 0x1000_0000 // IORING_OFF_SQES
 	ringGetEvents     = 1           // IORING_ENTER_GETEVENTS
-	ringSendFlags     = unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
 )
 
-// ringRequest is struct io_uring_sqe of a send.
+// ringRequest is struct io_uring_sqe of a read or send.
 type ringRequest struct {
 	op, flags uint8
 	priority  uint16
@@ -73,7 +73,7 @@ type ringParams struct {
 	}
 }
 
-// newRing makes a ring for size sends at a time, a power of two. Its errors are those
+// newRing makes a ring for size transfers at a time, a power of two. Its errors are those
 // of systems that have none, forbid it, or have no descriptor left.
 func newRing(size uint32) (*ring, error) {
 	var p ringParams
@@ -131,20 +131,24 @@ func (r *ring) share(p *ringParams) (err error) {
 	return nil
 }
 
-// try sends a byte to itself: an old kernel has no such request, and a filter of
-// system calls or a security module may refuse any step of it.
+// try sends itself a byte: an old kernel has no such requests, and a filter of system
+// calls or a security module may refuse any step of it.
 func (r *ring) try() error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
 	}
 	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
-	test := []transfer{{fd: int32(pair[0]), p: r.entries[:1]}}
+	test := []transfer{{fd: int32(pair[0]), p: make([]byte, 1)}}
 	if r.write(test) == 0 {
 		return errors.New("io_uring_enter is refused")
 	}
 	if test[0].n != 1 {
 		return os.NewSyscallError("send", test[0].errno)
+	}
+	test[0].fd = int32(pair[1])
+	if r.read(test); test[0].n != 1 {
+		return os.NewSyscallError("recv", test[0].errno)
 	}
 	return nil
 }
@@ -159,7 +163,7 @@ func (r *ring) close() {
 	_ = unix.Close(r.fd)
 }
 
-// transfer is one write: what, and with what success, as of poller.write.
+// transfer is one read or write: where to or what, and with what success, as of poller.
 type transfer struct {
 	fd    int32
 	p     []byte // not on the stack, which moves
@@ -167,17 +171,26 @@ type transfer struct {
 	errno unix.Errno
 }
 
-// write does the transfers, as many as the ring has room for at most, without waiting.
+// write sends the transfers, as many as the ring has room for at most, without waiting.
 // It returns how many of them are done, the first ones: less than all if the kernel
 // has no memory.
 func (r *ring) write(all []transfer) (done int) {
+	return r.do(ringRequest{op: ringOpSend, msgFlags: unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT}, all)
+}
+
+// read is write in the other direction.
+func (r *ring) read(all []transfer) (done int) {
+	return r.do(ringRequest{op: ringOpReceive, msgFlags: unix.MSG_DONTWAIT}, all)
+}
+
+// do has the kernel do what with each of the transfers.
+func (r *ring) do(what ringRequest, all []transfer) (done int) {
 	tail, mask := *r.tail, uint32(len(r.requests)-1)
 	for i := range all {
 		p := all[i].p
-		r.requests[(tail+uint32(i))&mask] = ringRequest{
-			op: ringOpSend, fd: all[i].fd, user: uint64(i), msgFlags: ringSendFlags,
-			address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), length: uint32(len(p)),
-		}
+		what.fd, what.user = all[i].fd, uint64(i)
+		what.address, what.length = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), uint32(len(p))
+		r.requests[(tail+uint32(i))&mask] = what
 	}
 	atomic.StoreUint32(r.tail, tail+uint32(len(all)))
 	for done < len(all) {

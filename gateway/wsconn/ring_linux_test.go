@@ -78,6 +78,63 @@ func TestRingWritesAsWriteDoes(t *testing.T) {
 	}
 }
 
+// TestRingReadsAsReadDoes, also from sockets that would have it wait.
+func TestRingReadsAsReadDoes(t *testing.T) {
+	r := newTestRing(t, 8)
+	open, peer := socketPair(t)
+	empty, _ := socketPair(t)
+	ended, gone := socketPair(t)
+	_ = unix.Shutdown(gone, unix.SHUT_RDWR)
+	for range 20 { // past the ring's end
+		if _, err := unix.Write(peer, []byte("hello, you")); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 25)
+		all := []transfer{
+			{fd: int32(open), p: buf[:5]},
+			{fd: int32(empty), p: buf[5:10]},
+			{fd: int32(ended), p: buf[10:15]},
+			{fd: -1},
+			{fd: int32(open), p: buf[15:]},
+		}
+		if n := r.read(all); n != len(all) {
+			t.Fatalf("%d of %d done", n, len(all))
+		}
+		if got := string(all[0].p[:all[0].n]) + string(all[4].p[:all[4].n]); got != "hello, you" || all[0].n != 5 {
+			t.Errorf("read %q", got)
+		}
+		if all[1].n != 0 || all[1].errno != unix.EAGAIN {
+			t.Errorf("of an empty socket %d bytes: %v", all[1].n, all[1].errno)
+		}
+		if all[2].n != 0 || all[2].errno != 0 {
+			t.Errorf("at the end %d bytes: %v", all[2].n, all[2].errno)
+		}
+		if all[3].errno != unix.EBADF {
+			t.Errorf("of no socket: %v", all[3].errno)
+		}
+	}
+}
+
+// TestReadAheadKeepsTheReason for which a connection is lost.
+func TestReadAheadKeepsTheReason(t *testing.T) {
+	newTestRing(t, senderSize)
+	cfg := faultConfig
+	cfg.IOUring = true
+	l, err := newEventLoop(newLoop(cfg).(*Loop), newSockets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.release()
+	c := newLoopConn(l, resetSocket(t), netip.AddrPort{})
+	c.slot = 0
+	l.pending = []unix.EpollEvent{{Events: unix.EPOLLIN}, {Events: unix.EPOLLIN}}
+	l.owners = []*loopConn{c, nil}
+	read := l.nextRead()
+	if n, errno := l.finishRead(c, read, l.input); n != 0 || errno != unix.ECONNRESET {
+		t.Errorf("read %d bytes, %v after %+v", n, errno, read)
+	}
+}
+
 // TestSenderOutlivesItsRing: what the ring does not do is done without it.
 func TestSenderOutlivesItsRing(t *testing.T) {
 	s := &sender{ring: newTestRing(t, senderSize)}
@@ -124,6 +181,24 @@ func TestSenderOutlivesItsRing(t *testing.T) {
 	}
 }
 
+// resetSocket is a connection that its peer has reset.
+func resetSocket(t *testing.T) (fd int32) {
+	t.Helper()
+	server, client := tcpPair(t)
+	_ = client.(*net.TCPConn).SetLinger(0)
+	_ = client.Close()
+	file, err := server.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	fd = int32(file.Fd())
+	if n, err := unix.Poll([]unix.PollFd{{Fd: fd}}, 10_000); n != 1 {
+		t.Fatal("no reset came", err)
+	}
+	return fd
+}
+
 // TestSenderKeepsTheReason for which a connection is lost.
 func TestSenderKeepsTheReason(t *testing.T) {
 	frame, err := NewFrame(Text, hello)
@@ -138,19 +213,7 @@ func TestSenderKeepsTheReason(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.release()
-			server, client := tcpPair(t)
-			_ = client.(*net.TCPConn).SetLinger(0)
-			_ = client.Close()
-			file, err := server.File()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			fd := int32(file.Fd())
-			gone := []unix.PollFd{{Fd: fd}}
-			if n, err := unix.Poll(gone, 10_000); n != 1 {
-				t.Fatal("no reset came", err)
-			}
+			fd := resetSocket(t)
 			open, _ := socketPair(t)
 			lost, other := newLoopConn(l, fd, netip.AddrPort{}), newLoopConn(l, int32(open), netip.AddrPort{})
 			for _, c := range []*loopConn{lost, other} {

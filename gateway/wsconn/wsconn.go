@@ -128,8 +128,8 @@ type Config struct {
 	// CompressionThreshold is the least payload that is sent compressed, in bytes.
 	CompressionThreshold int
 
-	// IOUring has what goes to several connections at a time written by one system
-	// call, io_uring_enter(2), where the system allows that; if not, it is ignored.
+	// IOUring has what several connections get or have sent at a time written or read by
+	// one system call, io_uring_enter(2), where the system allows that; if not, it is ignored.
 	IOUring bool
 
 	// OnPanic is told what a Handler panicked with, on the goroutine that
