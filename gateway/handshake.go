@@ -143,8 +143,9 @@ func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, no *rejection) 
 	g.metrics.rejected[no].Inc()
 	g.log.Debug().Str("reason", no.label).Str("remote", r.RemoteAddr).Msg("Handshake rejected")
 	h := w.Header()
+	h.Set("Connection", "close") // whoever is refused has nothing more to ask
 	if no.status == http.StatusUpgradeRequired {
-		h.Set("Connection", "Upgrade")
+		h.Add("Connection", "Upgrade") // RFC 9110 section 7.8
 		h.Set("Upgrade", "websocket")
 		h.Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.4
 	}

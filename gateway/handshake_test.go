@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,10 +72,24 @@ func TestHandshake(t *testing.T) {
 				if answer.StatusCode != c.status {
 					t.Errorf("status %d; want %d", answer.StatusCode, c.status)
 				}
+				if c.status != 101 && !answer.Close {
+					t.Error("the connection is kept")
+				}
 				if c.header != "" && answer.Header.Get(c.header) == "" {
 					t.Errorf("no %s header", c.header)
 				}
 			})
+		}
+	})
+}
+
+// TestUpgradeIsAConnectionOption, as RFC 9110 section 7.8 wants it.
+func TestUpgradeIsAConnectionOption(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f, answer := start(t, nil), httptest.NewRecorder()
+		f.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/ws", nil))
+		if got := answer.Header()["Connection"]; answer.Code != http.StatusUpgradeRequired || !slices.Equal(got, []string{"close", "Upgrade"}) {
+			t.Errorf("%d, Connection: %q", answer.Code, got)
 		}
 	})
 }

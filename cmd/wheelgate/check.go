@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
 // given returns what the named setting was read from.
@@ -46,6 +48,9 @@ func (r *resolved) check() error {
 	}
 	if cert.text == "" && key.text != "" {
 		return usagef("tls-key: %s from %s without tls-cert: set both or neither", quote(key.text), key.source)
+	}
+	if kind := r.given("transport"); cert.text != "" && r.gateway.Transport == wsconn.KindLoop {
+		return usagef("transport: %s from %s cannot serve TLS (tls-cert from %s): set auto or goroutine", quote(kind.text), kind.source, cert.source)
 	}
 	if admin := r.given("admin-listen"); r.adminToken == "" && !isLoopback(admin.text) {
 		return usagef("admin-listen: %s from %s is not a loopback address: set admin-token-file or admin-token, or listen on 127.0.0.1",

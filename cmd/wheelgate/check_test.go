@@ -60,3 +60,8 @@ func TestCertificateAndKeyGoTogether(t *testing.T) {
 	try(t, []string{"WHEELGATE_TLS_KEY=k.pem"}).wantFault(t, exitUsage,
 		`tls-key: "k.pem" from variable WHEELGATE_TLS_KEY without tls-cert: set both or neither`)
 }
+
+func TestLoopCannotServeTLS(t *testing.T) {
+	o := try(t, []string{"WHEELGATE_TRANSPORT=loop"}, "--tls-cert=c.pem", "--tls-key=k.pem")
+	o.wantFault(t, exitUsage, `transport: "loop" from variable WHEELGATE_TRANSPORT cannot serve TLS (tls-cert from flag --tls-cert): set auto or goroutine`)
+}

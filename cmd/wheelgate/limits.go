@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// reservedFiles are kept for what is no session: listeners, admin requests.
-	reservedFiles = 64
+	// adminFiles are for requests to the admin listener.
+	adminFiles = 48
+	// reservedFiles are for all that is no client.
+	reservedFiles = adminFiles + 16
 	// processorFiles are those of a processor: its event loop's three, and a ring for broadcasts.
 	processorFiles = 4
 )

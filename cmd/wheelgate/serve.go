@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/wheelgate/wheelgate/gateway"
 	"github.com/wheelgate/wheelgate/gateway/api"
@@ -73,10 +74,9 @@ func serve(ctx context.Context, o *options, log zerolog.Logger) error {
 
 // listeners are the two addresses, and the certificate of the public one.
 type listeners struct {
-	public      *handshakes
-	admin       net.Listener
-	certificate *certificate // nil: no TLS
-	log         zerolog.Logger
+	public, admin *limited
+	certificate   *certificate // nil: no TLS
+	log           zerolog.Logger
 }
 
 // open reads the certificate and takes both addresses, or neither.
@@ -91,11 +91,12 @@ func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logge
 	if err != nil {
 		return nil, listenFault("listen", o.listen, err)
 	}
-	s.public = limitHandshakes(public, mostHandshakes, log)
-	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", o.adminListen); err != nil {
-		_ = s.public.Close()
+	admin, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminListen)
+	if err != nil {
+		_ = public.Close()
 		return nil, listenFault("admin-listen", o.adminListen, err)
 	}
+	s.public, s.admin = limitConnections(public, mostHandshakes, log), limitConnections(admin, adminFiles, log)
 	return s, nil
 }
 
@@ -196,8 +197,13 @@ func (s *listeners) publicServer(g *gateway.Gateway, o *options) *http.Server {
 	server.ReadHeaderTimeout = o.gateway.HandshakeTimeout
 	server.ReadTimeout = o.gateway.HandshakeTimeout
 	server.WriteTimeout = o.gateway.HandshakeTimeout
-	server.SetKeepAlivesEnabled(false) // a second request would keep a place
 	server.ConnState = s.public.changed
+	sometimes := rate.Sometimes{Interval: time.Minute}
+	s.public.full = func() {
+		sometimes.Do(func() {
+			s.log.Warn().Int("handshakes", cap(s.public.places)).Msg("As many clients as can be are in their handshake: others wait")
+		})
+	}
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.config()
 	}
@@ -212,6 +218,11 @@ func (s *listeners) adminServer(g *gateway.Gateway, o *options) *http.Server {
 	server.ReadTimeout = 30 * time.Second
 	server.WriteTimeout = time.Minute
 	server.IdleTimeout = 2 * time.Minute // longer than between two scrapes
+	server.ConnState = s.admin.changed
+	s.admin.full = func() { // who keeps a connection for later gives way
+		server.SetKeepAlivesEnabled(false)
+		server.SetKeepAlivesEnabled(true)
+	}
 	return server
 }
 
@@ -238,6 +249,7 @@ func publicHandler(g *gateway.Gateway, echo bool) http.Handler {
 		case r.URL.Path == "/echo" && echo:
 			echoing.ServeHTTP(w, r)
 		default:
+			w.Header().Set("Connection", "close") // or it would keep a place
 			http.NotFound(w, r)
 		}
 	})

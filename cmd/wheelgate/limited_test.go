@@ -33,13 +33,13 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { close(p.done); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
 
-// TestHandshakesAreBounded: whoever says nothing has a place until the handshake
+// TestConnectionsAreBounded: whoever says nothing has a place until the handshake
 // times out, a session none.
-func TestHandshakesAreBounded(t *testing.T) {
+func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, timeout = 3, 5 * time.Second
 		p := &pipes{come: make(chan net.Conn, 100), done: make(chan struct{})}
-		l := limitHandshakes(p, most, zerolog.Nop())
+		l := limitConnections(p, most, zerolog.Nop())
 		var sessions []net.Conn
 		server := &http.Server{ConnState: l.changed, ReadHeaderTimeout: timeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/ws" {
@@ -49,9 +49,10 @@ func TestHandshakesAreBounded(t *testing.T) {
 				}
 				sessions = append(sessions, conn)
 				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+				return
 			}
+			w.Header().Set("Connection", "close")
 		})}
-		server.SetKeepAlivesEnabled(false)
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()
 
@@ -99,4 +100,34 @@ func TestHandshakesAreBounded(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
+}
+
+// TestIdleAdminConnectionsGiveWay to who has something to ask.
+func TestIdleAdminConnectionsGiveWay(t *testing.T) {
+	p, _ := start(t)
+	ask := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", p.admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode != http.StatusOK || answer.Close {
+			t.Fatalf("%s, close: %v", answer.Status, answer.Close)
+		}
+		return conn
+	}
+	first := ask()
+	for range adminFiles + 5 {
+		ask()
+	}
+	if n, err := first.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("the first connection: %v", err)
+	}
 }
