@@ -164,6 +164,30 @@ func TestRefusedPartialsGiveTheirBudgetBack(t *testing.T) {
 	})
 }
 
+// TestTinyFragmentsAreBounded: their headers count, or a message of no length lasts
+// for ever.
+func TestTinyFragmentsAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, newTransport func(wsconn.Config) transport) {
+		cfg := testConfig
+		cfg.MaxMessage = 1000
+		c, s := newServer(t, newTransport(cfg), links[0], nil).connect()
+		most := 2*cfg.MaxMessage + 4<<10
+		empty := clientFrame(opContinuation, "")
+		c.send(clientFrame(opText, ""), slices.Repeat(empty, most/len(empty)-1), clientFrame(fin|opContinuation, "end"))
+		if e := s.expect("message"); e.payload != "end" {
+			t.Errorf("message %q", e.payload)
+		}
+		c.send(clientFrame(opText, ""))
+		for range 3 { // with pauses, so that a transport sees that it goes on
+			eventually(t, "the message to be told", s.unfinished.Load)
+			_, _ = c.Write(slices.Repeat(empty, most/len(empty)/2))
+		}
+		if e := s.expect("violation"); e.v != wsconn.TooBig {
+			t.Errorf("violation %v; want TooBig", e.v)
+		}
+	})
+}
+
 // TestInflatingLeavesTurnsToOthers: what is a kilobyte on the wire may be a
 // megabyte to inflate, while which nobody else on the loop has a turn.
 func TestInflatingLeavesTurnsToOthers(t *testing.T) {

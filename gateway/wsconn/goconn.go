@@ -32,6 +32,7 @@ type goroutineConn struct {
 	readErr     error  // what ended the input, nil while it goes on
 	established bool   // the 101 is written
 	counted     int    // bytes of the transport's partials
+	fragments   int64  // bytes read since the unfinished message began in fragments
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.

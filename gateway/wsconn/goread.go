@@ -134,7 +134,20 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n = w.c.guard.admit(p[:n]); n == 0 {
 		return 0, errGuarded
 	}
+	w.c.boundFragments(n)
 	return n, nil
+}
+
+// boundFragments is partial.split's bound on fragments without end, of which n more
+// bytes came, headers included.
+func (c *goroutineConn) boundFragments(n int) {
+	if !c.guard.fragmented {
+		c.fragments = 0
+		return
+	}
+	if c.fragments += int64(n); c.fragments > c.guard.mostHeld() {
+		c.guard.stop(TooBig)
+	}
 }
 
 // Write implements net.Conn.

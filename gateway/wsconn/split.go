@@ -2,7 +2,8 @@ package wsconn
 
 import "slices"
 
-// maxOverhead is how many bytes of headers a message may come in beyond its own length.
+// maxOverhead is how many bytes of headers a message may come in beyond as many as the
+// longest one's own.
 const maxOverhead = 4 << 10
 
 // partial is input that makes no whole message yet: the frames of an unfinished
@@ -12,6 +13,10 @@ type partial struct {
 	frame   int
 	counted int // bytes of it, in the transport's budget
 }
+
+// mostHeld bounds an unfinished message with all its headers, against tiny fragments
+// without end.
+func (g *guard) mostHeld() int64 { return 2*int64(g.maxMessage) + maxOverhead }
 
 // drop leaves what was counted to be settled.
 func (p *partial) drop() { p.bytes, p.frame = nil, 0 }
@@ -28,8 +33,8 @@ func (p *partial) split(g *guard, input []byte, dst [][]byte) [][]byte {
 			dst, input = p.splitHeld(g, input, dst)
 		}
 	}
-	if int64(len(p.bytes)) > 2*int64(g.maxMessage)+maxOverhead {
-		g.stop(TooBig) // empty fragments without end
+	if int64(len(p.bytes)) > g.mostHeld() {
+		g.stop(TooBig)
 	}
 	if g.end != stepMore {
 		p.drop() // a refused frame and what it might have belonged to
