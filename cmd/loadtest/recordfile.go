@@ -3,21 +3,26 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
 
-// recordFile is where the raw records go, and where the report reads them: a
-// file that is kept if it was asked for.
+// recordFile is where the raw records go, and where the report reads them: a file
+// that is kept if it was asked for. What was in it before stays until the first
+// record comes: a run that does not begin costs nobody an older one.
 type recordFile struct {
 	*record.Writer
 	file *os.File
 	kept bool
+	made bool // there was no file of this name
 
 	buffer  *bufio.Writer
+	begun   bool         // a record has come
 	written int64        // bytes that the file took
 	rest    bytes.Buffer // those after, once it took no more
 	missing int          // how many they are
@@ -28,7 +33,9 @@ func newRecordFile(name string) (*recordFile, error) {
 	f := &recordFile{kept: name != ""}
 	var err error
 	if f.kept {
-		f.file, err = os.Create(name)
+		_, absent := os.Stat(name)
+		f.made = errors.Is(absent, fs.ErrNotExist)
+		f.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
 	} else {
 		f.file, err = os.CreateTemp("", "loadtest-*.jsonl")
 	}
@@ -38,6 +45,22 @@ func newRecordFile(name string) (*recordFile, error) {
 	f.buffer = bufio.NewWriterSize(spill{f}, 1<<16)
 	f.Writer = record.NewWriter(f.buffer)
 	return f, nil
+}
+
+// Write writes one line. The first is the header, before which nobody else writes.
+func (f *recordFile) Write(line record.Line) {
+	if line.Header != nil {
+		f.begin()
+	}
+	f.Writer.Write(line)
+}
+
+// begin empties the file of what an older run left in it.
+func (f *recordFile) begin() {
+	f.begun = true
+	if at, err := f.file.Stat(); err == nil && at.Mode().IsRegular() {
+		f.fault = f.file.Truncate(0)
+	}
 }
 
 // spill writes to the file, and to memory what that does not take: a full disk costs
@@ -72,7 +95,7 @@ func (f *recordFile) lost() error {
 func (f *recordFile) close() {
 	_ = f.buffer.Flush()
 	_ = f.file.Close()
-	if !f.kept {
+	if !f.kept || f.made && !f.begun {
 		_ = os.Remove(f.file.Name())
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +33,48 @@ func TestFullDisk(t *testing.T) {
 	}
 	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "</html>") {
 		t.Errorf("the page was not written: %v", err)
+	}
+}
+
+// TestRunThatDoesNotBeginKeepsTheOlderRecord: nothing of what was there is emptied or
+// removed, and no file is left that was not.
+func TestRunThatDoesNotBeginKeepsTheOlderRecord(t *testing.T) {
+	dir := t.TempDir()
+	older, none := filepath.Join(dir, "older.jsonl"), filepath.Join(dir, "none.jsonl")
+	if err := os.WriteFile(older, []byte("yesterday's\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{older, none} {
+		if o := try(t, "run", "echo", "--url=ws://127.0.0.1:1/", "--out", out); o.code != exitUsage {
+			t.Errorf("%+v", o)
+		}
+	}
+	if text, err := os.ReadFile(older); err != nil || string(text) != "yesterday's\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := os.Stat(none); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", none, err)
+	}
+	if o := try(t, "run", "echo", "--url=ws://127.0.0.1:1/", "--out", filepath.Join(dir, "none", "x")); !strings.HasPrefix(o.stderr, "loadtest: --out: open ") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestShorterRecordReplacesALongerOne leaves nothing of the older one behind its end.
+func TestShorterRecordReplacesALongerOne(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(name, []byte(strings.Repeat("older\n", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := newRecordFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Write(record.Line{Header: &record.Header{}})
+	want, err := io.ReadAll(f.read())
+	f.close()
+	if got, fault := os.ReadFile(name); err != nil || fault != nil || string(got) != string(want) || !strings.HasPrefix(string(got), `{"header":`) {
+		t.Errorf("%q, want %q (%v, %v)", got, want, err, fault)
 	}
 }
 

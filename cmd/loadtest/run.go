@@ -62,8 +62,6 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 // execute runs and records, and returns when all has ended that it started. Its
 // error is why there is no record; a run that failed midway has one.
 func (o *options) execute(ctx, kill context.Context, file *recordFile, s streams) error {
-	begun := false
-	defer func() { file.kept = file.kept && begun }()
 	config, err := o.config()
 	if err != nil {
 		return err
@@ -88,7 +86,6 @@ func (o *options) execute(ctx, kill context.Context, file *recordFile, s streams
 	if err != nil { // a *fleet.SetupError
 		return unbegun(ctx, err)
 	}
-	begun = true
 	if err := file.Err(); err != nil {
 		return fmt.Errorf("the raw records: %w", err)
 	}

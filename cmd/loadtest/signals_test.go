@@ -131,10 +131,11 @@ func TestInterruptReportsAndLeavesNothing(t *testing.T) {
 }
 
 // TestSecondSignalEndsAtOnce has a server that answers no close frame, so that
-// leaving in order takes its time.
+// leaving in order takes its time. The raw records stay.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	url := startMute(t)
-	p := startProgram(t, "run", "idle", "--url", url, "--connections=3", "--hold=1h")
+	out := filepath.Join(t.TempDir(), "run.jsonl")
+	p := startProgram(t, "run", "idle", "--url", url, "--connections=3", "--hold=1h", "--out", out)
 	p.await(t, "holding: 3 of 3 open")
 	workers := children(t, p.cmd.Process.Pid)
 	_ = p.cmd.Process.Signal(os.Interrupt)
@@ -144,6 +145,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		t.Errorf("exit %d: %q", code, p.lines)
 	}
 	wantGone(t, workers)
+	if n := count(readLines(t, out), record.Opened); n != 3 {
+		t.Errorf("the records have %d opened", n)
+	}
 }
 
 // TestKilledCoordinatorLeavesNothing kills it so that it cannot say goodbye.
