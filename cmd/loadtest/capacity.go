@@ -25,7 +25,7 @@ func capacityCommand(s streams) *cli.Command {
 	return &cli.Command{
 		Name: "capacity", Usage: "raise connections or rate until an objective breaks, and plan from what was measured", ArgsUsage: "SCENARIO|FILE",
 		Flags: append(loadFlags(), under("Capacity",
-			text("slo", `objectives that have to hold, such as "p99(echo)<50ms, errors<0.1%"; without it, that all connect and none is lost`),
+			text("slo", `objectives that have to hold, such as "p99(echo)<50ms, errors<0.1%"; without it, that all connect and none is lost, unless the scenario is about that`),
 			text("raise", "what is raised: connections or rate (default: connections)"),
 			text("from", "first step (default: 1000)"),
 			text("most", "no step is above it (default: 100000)"),
@@ -67,14 +67,22 @@ type step struct {
 	summary report.Summary
 }
 
-const defaultSLO = "errors==0, failed==0"
+// defaultSLO is that all connect and none is lost, which is no error if the server
+// says goodbye. Scenarios in which it may end some bear that.
+func defaultSLO(s scenario.Scenario) string {
+	const connects = "errors==0, failed==0"
+	if s.Loss() == scenario.LossExpected || s.SlowReaders != nil {
+		return connects
+	}
+	return connects + ", closed==0"
+}
 
 func readClimb(cmd *cli.Command, o *options) (*climb, error) {
 	r := &reader{cmd: cmd}
 	c := &climb{options: o, from: capacityFrom, most: capacityMost}
 	slo, given := r.text("slo")
 	if !given {
-		slo = defaultSLO
+		slo = defaultSLO(o.scenario)
 	}
 	var err error
 	if c.slo, err = report.ParseObjectives(slo); err != nil {

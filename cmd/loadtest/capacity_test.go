@@ -3,11 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lxzan/gws"
 
 	"github.com/wheelgate/wheelgate/loadtest/capacity"
 	"github.com/wheelgate/wheelgate/loadtest/record"
@@ -42,6 +48,49 @@ func TestCapacityThatDoesNotHoldAtAllFails(t *testing.T) {
 	if o.code != exitFailure || !strings.Contains(o.stderr, "20 per second: did not hold: p50(echo)<1us is broken by ") ||
 		!strings.HasSuffix(o.stderr, "loadtest: not even the first step held\n") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// fickle says goodbye to every second client as soon as it is in.
+type fickle struct {
+	gws.BuiltinEventHandler
+	came atomic.Int64
+}
+
+func (f *fickle) OnOpen(c *gws.Conn) {
+	if f.came.Add(1)%2 == 0 {
+		c.WriteClose(1013, nil)
+	}
+}
+
+// TestCapacityOfAServerThatLosesSessions: a server that lets all in and half of them
+// go again has not held them, though each close was in order.
+func TestCapacityOfAServerThatLosesSessions(t *testing.T) {
+	upgrader := gws.NewUpgrader(&fickle{}, nil)
+	var serving sync.WaitGroup
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := upgrader.Upgrade(w, r); err == nil {
+			serving.Go(c.ReadLoop)
+		}
+	}))
+	t.Cleanup(func() { s.Close(); serving.Wait() })
+	o := try(t, "capacity", "idle", "--url=ws"+strings.TrimPrefix(s.URL, "http"), "--from=10", "--most=10", "--hold=300ms", "--max-lag=1m")
+	if o.code != exitFailure || !strings.HasPrefix(o.stderr, "10 connections: did not hold: closed==0 is broken by 5\n") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestDefaultObjectives(t *testing.T) {
+	for name, want := range map[string]bool{"idle": true, "echo": true, "churn": true, "storm": true, "slow-readers": false, "expiry": false, "drain": false} {
+		text, _ := scenario.Ready(name)
+		s, err := scenario.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slo := defaultSLO(s)
+		if _, err := report.ParseObjectives(slo); err != nil || strings.Contains(slo, "closed==0") != want {
+			t.Errorf("%s: %s (%v)", name, slo, err)
+		}
 	}
 }
 

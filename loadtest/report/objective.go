@@ -16,7 +16,8 @@ import (
 //	p99(echo)<50ms  max(handshake)<=1s  errors<0.1%  early==0  open>=9000  rate(received)>=1000
 //
 // p50, p90, p99, p99.9 and max are of a latency; rate is of a count, per second
-// (opened: while connecting; sent, received: while held). A bound in percent is of
+// (opened: while connecting; sent, received: while held). closed are connections that
+// the server or the network ended. A bound in percent is of
 // what the schedule asked for.
 type Objective struct {
 	Text           string
@@ -28,7 +29,7 @@ type Objective struct {
 
 const (
 	grammar = "p99(echo)<50ms, errors<0.1%, early==0, open>=9000 or rate(received)>=1000, separated by commas"
-	names   = "errors, failed, dropped, late, unanswered, early, unexpired, missing or open"
+	names   = "errors, failed, closed, dropped, late, unanswered, early, unexpired, missing or open"
 )
 
 var (
@@ -36,7 +37,7 @@ var (
 	quantiles = []string{"p50", "p90", "p99", "p99.9", "max"}
 	latencies = []string{"connect", "handshake", "echo", "deliver", "expiry", "reconnect", "lag", "spread"}
 	rates     = []string{"opened", "sent", "received"}
-	counts    = []string{"errors", "failed", "dropped", "late", "unanswered", "early", "unexpired", "missing", "open"}
+	counts    = []string{"errors", "failed", "closed", "dropped", "late", "unanswered", "early", "unexpired", "missing", "open"}
 	shares    = []string{"errors", "failed", "dropped", "late", "unanswered"}
 )
 

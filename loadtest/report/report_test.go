@@ -154,7 +154,7 @@ func TestObjectives(t *testing.T) {
 	s := read(t, file(t, story(t)...))
 	for text, want := range map[string]bool{
 		"p99(echo)<51ms": true, "p99(echo)<50ms": false, "max(handshake)<=4ms": true, "errors<9.0%": false, "errors<9.1%": true,
-		"errors==1": true, "early==0": false, "missing==1": true, "open>=10": true, "open > 10": false, "open!=10": false,
+		"errors==1": true, "closed==0": false, "closed<=10": true, "early==0": false, "missing==1": true, "open>=10": true, "open > 10": false, "open!=10": false,
 		"rate(received)>=60": true, "rate(sent)>40": false, "max(spread)<7ms": false, "max(spread) <= 7.01ms": true,
 	} {
 		all, err := ParseObjectives(text)
