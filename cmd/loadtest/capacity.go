@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -55,6 +56,7 @@ type climb struct {
 
 	steps  []step
 	points []capacity.Point
+	host   capacity.Machine
 }
 
 // step is one run of the climb.
@@ -115,20 +117,39 @@ func readClimb(cmd *cli.Command, o *options) (*climb, error) {
 
 // run climbs, and prints the plan.
 func (c *climb) run(ctx context.Context, s streams) error {
+	if err := checkFile("json", c.json); err != nil {
+		return err
+	}
 	ctx, kill, release := withSignals(ctx)
 	defer release()
 	search := capacity.NewSearch(c.from, c.most)
+	err := c.ascend(ctx, kill, search, s)
+	if code := exitCode(0); len(c.steps) == 0 || errors.As(err, &code) {
+		return err
+	}
+	return c.conclude(search, err, s)
+}
+
+// ascend takes step after step. Its error is why it ended early; from the second step
+// on that is no usage error, as something has been run.
+func (c *climb) ascend(ctx, kill context.Context, search *capacity.Search, s streams) error {
 	for n, done := search.First(), false; !done; {
 		st, err := c.try(ctx, kill, n, s)
-		if err != nil {
+		code := exitCode(0)
+		switch {
+		case err != nil && (len(c.steps) == 0 || errors.As(err, &code)):
 			return err
+		case err != nil:
+			return fmt.Errorf("the step with %d: %s", n, oneLine(err))
 		}
-		c.steps = append(c.steps, st)
+		if c.steps = append(c.steps, st); len(c.steps) == 1 {
+			c.host = c.machine() // while the server is there
+		}
 		c.point(st)
 		fmt.Fprintln(s.err, c.line(st))
 		n, done = search.Next(st.held)
 	}
-	return c.conclude(search, s)
+	return nil
 }
 
 // try runs one step.
@@ -137,7 +158,7 @@ func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
 	if c.rate {
 		o.scenario = withRate(o.scenario, float64(n))
 	} else {
-		o.scenario.Connections = n
+		o.scenario = withConnections(o.scenario, n)
 	}
 	if err := o.scenario.Validate(); err != nil {
 		return step{}, usagef("scenario %s: %s", o.scenario.Name, oneLine(err))
@@ -155,7 +176,7 @@ func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
 		return step{}, err
 	}
 	if err := verdict(run.End, true); err != nil && (run.End == nil || run.End.Lost == "") { // that is a step that did not hold
-		return step{}, fmt.Errorf("the step with %d: %w", n, err)
+		return step{}, err
 	}
 	st := c.judge(n, report.Summarize(run))
 	st.rss, st.late = heldMemory(run), run.End != nil && len(run.End.Saturated) > 0
@@ -205,6 +226,18 @@ func (c *climb) judge(n int, summary report.Summary) step {
 	}
 	broken = append(broken, summary.Reasons...)
 	return step{n: n, held: len(broken) == 0, why: strings.Join(broken, "; "), summary: summary}
+}
+
+// withConnections is a scenario with another number of connections, of whom no more
+// than there are talk.
+func withConnections(s scenario.Scenario, n int) scenario.Scenario {
+	s.Connections = n
+	if s.Messages != nil {
+		m := *s.Messages
+		m.Senders = min(m.Senders, n)
+		s.Messages = &m
+	}
+	return s
 }
 
 // withRate is a scenario with another rate of what --rate is for.

@@ -105,7 +105,65 @@ func TestBadCapacityCommandLines(t *testing.T) {
 	f(`--raise: scenario idle has no rate to raise`, "idle", url, "--raise=rate")
 	f(`--from: bad value "0": must be a whole number from 1 to 10000000`, "idle", url, "--from=0")
 	f(`--most: 5 is below --from, 1000`, "idle", url, "--most=5")
+	none := filepath.Join(t.TempDir(), "none", "plan.json")
+	f(`--json: bad value "`+none+`": must be a file in a folder that exists, or -`, "idle", url, "--json", none)
 	f(`--url: cannot connect to ws://127.0.0.1:1/ws: connection refused: nobody listens there`, "idle", url)
+}
+
+// TestCapacityTellsWhatItHasWhenTheServerDies kills the server in the third step: the
+// next, smaller one finds nobody there.
+func TestCapacityTellsWhatItHasWhenTheServerDies(t *testing.T) {
+	g := startGateway(t)
+	file := filepath.Join(t.TempDir(), "plan.json")
+	p := startProgram(t, "capacity", "echo", "--url", g.echo, "--raise=rate", "--connections=5", "--from=20", "--most=80", "--hold=3s", "--max-lag=1m", "--slo=dropped==0", "--progress", "--json", file)
+	p.await(t, "40 per second: held")
+	p.await(t, "holding: 5 of 5 open")
+	_ = g.process.Kill()
+	if code := p.exit(t); code != exitFailure || !strings.Contains(p.lines[len(p.lines)-1], "loadtest: the step with 60: --url: cannot connect to ") {
+		t.Errorf("exit %d: %q", code, p.lines)
+	}
+	var r result
+	if text, err := os.ReadFile(file); err != nil || json.Unmarshal(text, &r) != nil || r.Best != 40 || r.Broke != 80 || r.Cut == "" || r.Rates == nil || strings.HasPrefix(r.Rates.First.Name, "unknown") {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// TestCapacityTellsWhatItHasWhenInterrupted sends SIGINT in the second step.
+func TestCapacityTellsWhatItHasWhenInterrupted(t *testing.T) {
+	g := startGateway(t)
+	file := filepath.Join(t.TempDir(), "plan.json")
+	p := startProgram(t, "capacity", "echo", "--url", g.echo, "--raise=rate", "--connections=5", "--from=20", "--hold=1s", "--max-lag=1m", "--slo=dropped==0", "--json", file)
+	p.await(t, "20 per second: held")
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	if code := p.exit(t); code != exitFailure || !strings.HasPrefix(p.lines[len(p.lines)-1], "loadtest: the step with 40: interrupted ") {
+		t.Errorf("exit %d: %q", code, p.lines)
+	}
+	var r result
+	if text, err := os.ReadFile(file); err != nil || json.Unmarshal(text, &r) != nil || r.Best != 20 || r.Rates == nil || r.Rates.First.Name != "none was met: "+r.Cut {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestUnwritablePlanIsStillTold(t *testing.T) {
+	var out bytes.Buffer
+	c := &climb{json: filepath.Join(t.TempDir(), "none", "plan.json")}
+	if err := c.write(result{Best: 5}, streams{out: &out}); err == nil || !strings.HasPrefix(out.String(), "held    5 connections\n") {
+		t.Errorf("%v, %s", err, out.String())
+	}
+}
+
+// TestFewerConnectionsThanSenders: the search may halve to fewer than a scenario's senders.
+func TestFewerConnectionsThanSenders(t *testing.T) {
+	text, _ := scenario.Ready("mixed")
+	s, err := scenario.Parse(text)
+	if err != nil || s.Messages.Senders < 2 {
+		t.Fatalf("%+v, %v", s.Messages, err)
+	}
+	before := s.Plan()
+	small := withConnections(s, s.Messages.Senders/2)
+	if err := small.Validate(); err != nil || small.Messages.Senders != small.Connections || s.Plan() != before {
+		t.Errorf("%v: %+v of %d", err, small.Messages, small.Connections)
+	}
 }
 
 // TestHeldMemoryIsOfTheHold has a server that grew while all connected, and again

@@ -58,16 +58,22 @@ func (j *judge) report(run *report.Run, s streams) error {
 // check says what of the reports could not be written for want of a folder, before
 // a run that would be for nothing.
 func (j *judge) check() error {
-	for flag, name := range map[string]string{"json": j.json, "html": j.html} {
-		if name == "" || name == "-" {
-			continue
-		}
-		if at, err := os.Stat(filepath.Dir(name)); err != nil || !at.IsDir() {
-			return usagef("--%s: bad value %q: must be a file in a folder that exists, or -", flag, name)
-		}
-		if at, err := os.Stat(name); err == nil && at.IsDir() {
-			return usagef("--%s: bad value %q: must be a file, and is a folder", flag, name)
-		}
+	if err := checkFile("json", j.json); err != nil {
+		return err
+	}
+	return checkFile("html", j.html)
+}
+
+// checkFile is check for one file, if a flag names one.
+func checkFile(flag, name string) error {
+	if name == "" || name == "-" {
+		return nil
+	}
+	if at, err := os.Stat(filepath.Dir(name)); err != nil || !at.IsDir() {
+		return usagef("--%s: bad value %q: must be a file in a folder that exists, or -", flag, name)
+	}
+	if at, err := os.Stat(name); err == nil && at.IsDir() {
+		return usagef("--%s: bad value %q: must be a file, and is a folder", flag, name)
 	}
 	return nil
 }

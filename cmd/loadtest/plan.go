@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ type result struct {
 	Best   int                `json:"best"`
 	Broke  int                `json:"broke,omitempty"`
 	Why    string             `json:"broke_because,omitempty"`
+	Cut    string             `json:"ended_early_because,omitempty"`
 	CPU    float64            `json:"cpu_ms_per_1000_messages,omitempty"`
 	Plan   *capacity.Plan     `json:"plan,omitempty"`
 	Rates  *capacity.RatePlan `json:"rate_plan,omitempty"`
@@ -31,7 +33,9 @@ type check struct {
 	Error     float64 `json:"error"` // share of what was measured
 }
 
-func (c *climb) conclude(search *capacity.Search, s streams) error {
+// conclude tells what the steps there are have shown; cut is why there are no more, nil
+// if none were needed.
+func (c *climb) conclude(search *capacity.Search, cut error, s streams) error {
 	r := result{Raised: strings.ReplaceAll(c.unit(), "per second", "rate"), Best: search.Best(), Broke: search.Broke()}
 	for _, st := range c.steps {
 		if st.n == r.Broke {
@@ -41,34 +45,41 @@ func (c *climb) conclude(search *capacity.Search, s streams) error {
 			r.CPU = st.summary.Server.CPUPerThousand
 		}
 	}
+	if cut != nil {
+		r.Cut = oneLine(cut)
+	}
 	if c.rate {
-		r.Rates = capacity.NewRatePlan(c.ratePoints(), c.machine().CPUs, r.Why)
+		r.Rates = capacity.NewRatePlan(c.ratePoints(), c.host.CPUs, cmp.Or(r.Why, r.Cut))
 	}
 	if len(c.points) >= 2 {
 		var err error
-		if r.Plan, err = capacity.NewPlan(c.points, c.machine()); err != nil {
+		if r.Plan, err = capacity.NewPlan(c.points, c.host); err != nil {
 			fmt.Fprintln(s.err, "no plan:", oneLine(err))
 		}
 		r.Check = c.check()
 	}
-	if err := toJSON(c.json, s.out, r); err != nil {
-		return err
+	if r.Best == 0 && cut == nil {
+		cut = errors.New("not even the first step held")
 	}
+	return errors.Join(c.write(r, s), cut)
+}
+
+// write writes all that can be written: one that fails keeps the other from nothing.
+func (c *climb) write(r result, s streams) error {
+	var text error
 	if c.json != "-" {
-		if err := c.text(r, s); err != nil {
-			return err
-		}
+		text = c.text(r, s)
 	}
-	if r.Best == 0 {
-		return errors.New("not even the first step held")
-	}
-	return nil
+	return errors.Join(text, toJSON(c.json, s.out, r))
 }
 
 func (c *climb) text(r result, s streams) error {
 	fmt.Fprintf(s.out, "held    %s %s\n", thousands(r.Best), c.unit())
 	if r.Broke > 0 {
 		fmt.Fprintf(s.out, "broke   %s %s: %s\n", thousands(r.Broke), c.unit(), r.Why)
+	}
+	if r.Cut != "" {
+		fmt.Fprintf(s.out, "ended   early: %s\n", r.Cut)
 	}
 	if r.Rates != nil {
 		return r.Rates.Text(s.out)

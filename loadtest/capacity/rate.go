@@ -45,8 +45,8 @@ type RateLimit struct {
 const busy = 0.85
 
 // NewRatePlan says what the points tell, in the order they were measured, of a server
-// on a machine with so many CPUs; 0: the machine is unknown. why is what broke, "" if
-// all held.
+// on a machine with so many CPUs; 0: the machine is unknown. why is what broke or, if
+// nothing did, what ended the search early; "" if all held.
 func NewRatePlan(points []RatePoint, cpus int, why string) *RatePlan {
 	p := &RatePlan{Points: points}
 	var broke *RatePoint
@@ -116,6 +116,8 @@ const moreTools = "more workers, on other machines (--workers host:port)"
 func firstRate(broke *RatePoint, cpus int, why string) RateLimit {
 	all := 100 * float64(cpus)
 	switch {
+	case broke == nil && why != "":
+		return RateLimit{Name: "none was met: " + why, Setting: "a search that is not cut short"}
 	case broke == nil:
 		return RateLimit{Name: "none was met", Setting: "--most, which ended the search"}
 	case cpus > 0 && broke.Server >= busy*all:

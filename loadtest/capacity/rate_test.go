@@ -63,6 +63,9 @@ func TestFirstRateLimit(t *testing.T) {
 	if p := NewRatePlan(rates(1e9, 1000, 2000), 2, ""); p.First.Name != "none was met" || !strings.Contains(p.First.Setting, "--most") {
 		t.Errorf("%+v", p.First)
 	}
+	if p := NewRatePlan(rates(1e9, 1000), 2, "interrupted after 3s"); p.First.Name != "none was met: interrupted after 3s" || strings.Contains(p.First.Setting, "--most") {
+		t.Errorf("cut short: %+v", p.First)
+	}
 	if p := NewRatePlan(rates(1e9, 1000), 2, ""); p.CPU != nil || p.Limits != nil || p.Highest != 1000 {
 		t.Errorf("from one point: %+v", p)
 	}
