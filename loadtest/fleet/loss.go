@@ -79,10 +79,17 @@ func (c *coordinator) watch(s *record.Sample) {
 	c.stop()
 }
 
-// judgeEnd says of a run that was not cut short whether anybody was left at its end.
+// judgeEnd says of a run that was not cut short whether anybody was left at its end or,
+// where nobody has to be, whether anybody ever came.
 func (c *coordinator) judgeEnd(interrupted bool) {
-	if interrupted || c.fault != "" || c.lost != "" || c.Job.Scenario.Loss() == scenario.LossExpected || c.losses.counts[record.Kept] > 0 {
+	if interrupted || c.fault != "" || c.lost != "" {
 		return
 	}
-	c.lost = c.losses.text()
+	needed := record.Kept
+	if c.Job.Scenario.Loss() == scenario.LossExpected {
+		needed = record.Opened
+	}
+	if c.losses.counts[needed] == 0 {
+		c.lost = c.losses.text()
+	}
 }

@@ -51,6 +51,19 @@ func TestLossOfAllFailsTheRun(t *testing.T) {
 	f("", true, "half_open: {share: 0.1}", "hold: 1s")
 }
 
+// TestRunWithoutAnyConnectionIsLost: where all may end, some have to have come.
+func TestRunWithoutAnyConnectionIsLost(t *testing.T) {
+	for _, ending := range []string{"expire: {timeout: 1s}", "drain: {within: 1s}", "half_open: {share: 0.1}", "slow_readers: {share: 1}"} {
+		s := newServer(t)
+		c, _ := config(t, s, 2, "connections: 10", "hold: 100ms", ending)
+		s.stop()
+		end := runIt(t, t.Context(), c)
+		if end.Error != "" || end.Lost != "no connection was opened: 10 failed" {
+			t.Errorf("%s: %+v", ending, end)
+		}
+	}
+}
+
 func TestWhatLossMeans(t *testing.T) {
 	for name, want := range map[string]scenario.Loss{
 		"idle": scenario.LossAtOnce, "echo": scenario.LossAtOnce, "broadcast": scenario.LossAtOnce,

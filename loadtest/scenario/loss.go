@@ -6,7 +6,8 @@ type Loss int
 // The meanings.
 const (
 	// LossExpected: the scenario is about it. Silent sessions expire, a server drains,
-	// and one that holds half-open connections may end all who say nothing.
+	// and one that holds half-open connections may end all who say nothing. Some have to
+	// have come.
 	LossExpected Loss = iota
 	// LossAtEnd: connections come back (churn, storm), or the server may end a part
 	// (slow readers), so that only the end of the run tells.
