@@ -184,10 +184,10 @@ func (c *climb) try(ctx, kill context.Context, n int, s streams) (step, error) {
 }
 
 // heldMemory is the last that the servers' processes took before the crowd left, of
-// all together: the peak would have what handshakes needed for a moment. 0 if a
-// process could not be looked at.
+// all together: the peak would have what handshakes needed for a moment. A process of
+// several targets counts once. 0 if one could not be looked at.
 func heldMemory(run *report.Run) int64 {
-	held := map[int]int64{}
+	held, targets := map[int]int64{}, map[int]bool{} // by process
 	var until time.Duration
 	for i, mark := range run.Marks {
 		if until = mark.At; i > 0 && run.Marks[i-1].Text == "holding" {
@@ -196,10 +196,10 @@ func heldMemory(run *report.Run) int64 {
 	}
 	for _, line := range run.Servers {
 		if line.Process != nil && line.At < until {
-			held[line.Target] = line.Process.RSS
+			held[line.Process.PID], targets[line.Target] = line.Process.RSS, true
 		}
 	}
-	if len(held) < len(run.Header.Targets) {
+	if len(targets) < len(run.Header.Targets) {
 		return 0
 	}
 	total := int64(0)

@@ -170,7 +170,7 @@ func TestFewerConnectionsThanSenders(t *testing.T) {
 // when they left.
 func TestHeldMemoryIsOfTheHold(t *testing.T) {
 	line := func(at time.Duration, target int, rss int64) record.Server {
-		return record.Server{At: at, Target: target, Process: &record.Process{RSS: rss}}
+		return record.Server{At: at, Target: target, Process: &record.Process{PID: 7 + target, RSS: rss}}
 	}
 	run := &report.Run{
 		Header: record.Header{Targets: []string{"a", "b"}},
@@ -182,7 +182,13 @@ func TestHeldMemoryIsOfTheHold(t *testing.T) {
 	if got := heldMemory(run); got != 550 {
 		t.Errorf("%d", got)
 	}
-	run.Header.Targets = append(run.Header.Targets, "c")
+	shared := line(18, 2, 500)
+	shared.Process.PID = 7 // of a
+	run.Header.Targets, run.Servers = append(run.Header.Targets, "c"), append(run.Servers, shared)
+	if got := heldMemory(run); got != 550 {
+		t.Errorf("%d, with a process of two targets", got)
+	}
+	run.Header.Targets = append(run.Header.Targets, "d")
 	if got := heldMemory(run); got != 0 {
 		t.Errorf("%d, though one server is unknown", got)
 	}

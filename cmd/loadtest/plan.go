@@ -146,15 +146,19 @@ func (c *climb) machine() capacity.Machine {
 	for _, name := range capacity.Sysctls() {
 		m.Sysctls[name] = probe.Sysctl(name)
 	}
-	servers := c.options.servers()
-	for _, server := range servers {
+	processes := map[int]bool{}
+	for _, server := range c.options.servers() {
+		if processes[server.PID] {
+			continue // of several targets
+		}
 		limit := openFiles(server)
 		if limit == 0 {
 			return capacity.Machine{} // on another machine, perhaps
 		}
+		processes[server.PID] = true
 		m.Descriptors += limit
 	}
-	m.Processes = len(servers)
+	m.Processes = len(processes)
 	return m
 }
 

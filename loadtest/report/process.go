@@ -80,20 +80,38 @@ func (g group) moment(at time.Duration) moment {
 	return m
 }
 
+// serverLooks are the looks at the servers' processes, by time. One that serves
+// several targets is looked at for each, and has its looks for the first of them.
+func (r *Run) serverLooks() (all []record.Server) {
+	target := map[int]int{} // by process
+	for _, s := range r.Servers {
+		if s.Process == nil {
+			continue
+		}
+		if first, known := target[s.Process.PID]; !known || s.Target < first {
+			target[s.Process.PID] = s.Target
+		}
+	}
+	for _, s := range r.Servers {
+		if s.Process != nil && target[s.Process.PID] == s.Target {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // serverMoments begin when every target that is ever seen has been seen.
 func (r *Run) serverMoments() []moment {
+	looks := r.serverLooks()
 	seen := map[int]bool{}
-	for _, s := range r.Servers {
-		if s.Process != nil && s.Process.RSS >= 0 {
+	for _, s := range looks {
+		if s.Process.RSS >= 0 {
 			seen[s.Target] = true
 		}
 	}
 	servers := newGroup()
 	var all []moment
-	for _, s := range r.Servers {
-		if s.Process == nil {
-			continue
-		}
+	for _, s := range looks {
 		servers.see(s.Target, *s.Process)
 		if len(servers.last) == len(seen) && len(seen) > 0 {
 			all = append(all, servers.moment(s.At))

@@ -36,3 +36,21 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("the tool used 1 s and waited for 1 s of 2: %+v", i)
 	}
 }
+
+// TestOneProcessOfTwoTargets counts once, though it is looked at for each of them.
+func TestOneProcessOfTwoTargets(t *testing.T) {
+	const s = time.Second
+	server := func(at time.Duration, target, pid int, rss int64) record.Line {
+		return record.Line{Server: &record.Server{At: at, Target: target, Process: &record.Process{PID: pid, CPU: at, RSS: rss, FDs: 10}}}
+	}
+	sum := read(t, file(
+		t, header(),
+		server(1, 1, 5, 1000), server(2, 0, 5, 1000), server(3, 2, 6, 100),
+		record.Line{Sample: &record.Sample{At: s, Open: 10}},
+		server(s, 1, 5, 3000), server(s, 0, 5, 3000), server(s, 2, 6, 300),
+		record.Line{End: &record.End{At: s}},
+	))
+	if v := sum.Server; v.RSSBefore != 1100 || v.RSSPeak != 3300 || v.FDs != 20 || v.PerSession != 220 {
+		t.Errorf("%+v", v)
+	}
+}
