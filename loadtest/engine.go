@@ -102,7 +102,7 @@ func (e *Engine) Run(ctx context.Context, start time.Time, signals Signals) (sat
 	e.lanes = make([]*lane, len(loops))
 	e.events = make(chan event, 8*len(loops)) // more than there are phases: lanes do not wait
 	e.drains = make(chan time.Duration, 1)
-	e.saturation = newSaturation(e.job.Limits)
+	e.saturation = newSaturation(e.job.Limits, e.job.usable(len(loops)))
 	for i, loop := range loops {
 		e.lanes[i] = newLane(e, loop, i, len(loops))
 	}

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -15,8 +16,8 @@ type Limits struct {
 	// Lag is the most that the tool's own work may begin after it was due, at the
 	// 99th percentile; default 25 ms.
 	Lag time.Duration `json:"lag,omitempty"`
-	// CPU is the most of the CPUs a worker may use, 0 to 1, for longer than
-	// spell; default 0.9.
+	// CPU is the most of the CPUs that it has loops for that a worker may use, 0 to 1,
+	// for longer than spell; default 0.9.
 	CPU float64 `json:"cpu,omitempty"`
 }
 
@@ -46,14 +47,27 @@ type saturation struct {
 	longUsing, longWaits time.Duration
 }
 
-func newSaturation(limits Limits) saturation {
+// newSaturation judges a worker that has work for so many CPUs.
+func newSaturation(limits Limits, cpus int) saturation {
 	if limits.Lag == 0 {
 		limits.Lag = DefaultLag
 	}
 	if limits.CPU == 0 {
 		limits.CPU = DefaultCPU
 	}
-	return saturation{limits: limits, cpus: runtime.GOMAXPROCS(0), lag: hdrhistogram.New(least, most, digits)}
+	return saturation{limits: limits, cpus: cpus, lag: hdrhistogram.New(least, most, digits)}
+}
+
+// usable is how many CPUs a worker with so many loops can use: one each, where not TLS
+// has goroutines of its own beside them.
+func (j *Job) usable(loops int) int {
+	all := runtime.GOMAXPROCS(0)
+	for _, url := range j.Targets {
+		if strings.HasPrefix(strings.ToLower(url), "wss:") {
+			return all
+		}
+	}
+	return min(all, loops)
 }
 
 // observe takes one sample's process and lag. What is not paced, connecting as
@@ -98,7 +112,11 @@ func (s *saturation) reasons() []string {
 		all = append(all, reason)
 	}
 	if s.longUsing >= spell {
-		all = append(all, fmt.Sprintf("it used more than %.0f%% of %d CPUs for %v", 100*s.limits.CPU, s.cpus, s.longUsing.Round(time.Second)))
+		cpus := fmt.Sprint(s.cpus, " CPUs")
+		if s.cpus == 1 {
+			cpus = "the one CPU that it has work for"
+		}
+		all = append(all, fmt.Sprintf("it used more than %.0f%% of %s for %v", 100*s.limits.CPU, cpus, s.longUsing.Round(time.Second)))
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -114,8 +115,7 @@ func TestSaturation(t *testing.T) {
 	}
 	f := func(want string, seconds ...second) {
 		t.Helper()
-		s := newSaturation(Limits{})
-		s.cpus = 2
+		s := newSaturation(Limits{}, 2)
 		var p record.Process
 		s.observe(0, p, nil, true)
 		for i, x := range seconds {
@@ -143,4 +143,20 @@ func TestSaturation(t *testing.T) {
 	f("", times(6, second{cpu: 10 * time.Millisecond, delay: 20 * time.Millisecond, paced: true})...)
 	f("1 in 100 pieces of work began 26", times(3, second{lag: 26 * time.Millisecond, paced: true})...)
 	f("", times(9, second{cpu: 2 * time.Second, lag: time.Second})...)
+}
+
+// TestUsableCPUs: a worker of several has loops for a part of the CPUs, and is short of
+// them when that part is used up.
+func TestUsableCPUs(t *testing.T) {
+	all := runtime.GOMAXPROCS(4)
+	defer runtime.GOMAXPROCS(all)
+	f := func(want, loops int, urls ...string) {
+		t.Helper()
+		if got := (&Job{Targets: urls}).usable(loops); got != want {
+			t.Errorf("%d loops to %v use %d CPUs, want %d", loops, urls, got, want)
+		}
+	}
+	f(1, 1, "ws://a/", "ws://b/")
+	f(4, 9, "ws://a/")
+	f(4, 1, "ws://a/", "WSS://b/") // its connections have goroutines
 }
