@@ -21,9 +21,9 @@ import (
 // Run is a whole record, its workers merged by second.
 type Run struct {
 	Header     record.Header
-	Seconds    []Second    // without gaps, from the run's begin
-	Broadcasts []Broadcast // by ID
-	Servers    []record.Server
+	Seconds    []Second        // without gaps, from the run's begin
+	Broadcasts []Broadcast     // by ID
+	Servers    []record.Server // without their own metrics
 	Marks      []record.Mark
 	// End is nil if the file was cut off.
 	End *record.End
@@ -127,6 +127,7 @@ func (r *Run) add(l *record.Line, first bool) error {
 	case l.Sample != nil:
 		return r.sample(l.Sample)
 	case l.Server != nil:
+		l.Server.Metrics = nil // no figure is made of them, and a day of them is a gigabyte
 		r.Servers = append(r.Servers, *l.Server)
 	case l.Broadcast != nil:
 		r.broadcast(l.Broadcast)

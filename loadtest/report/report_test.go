@@ -127,6 +127,14 @@ func TestLateSamples(t *testing.T) {
 	}
 }
 
+// TestScrapesAreNotKept: each second's is some kilobytes, and no figure is made of it.
+func TestScrapesAreNotKept(t *testing.T) {
+	run := readRun(t, file(t, header(), record.Line{Server: &record.Server{Process: &record.Process{Goroutines: 5}, Metrics: map[string]float64{"sessions": 7}}}))
+	if len(run.Servers) != 1 || run.Servers[0].Metrics != nil || run.Servers[0].Process.Goroutines != 5 {
+		t.Errorf("%+v", run.Servers)
+	}
+}
+
 func TestGolden(t *testing.T) {
 	s := read(t, file(t, story(t)...))
 	var text bytes.Buffer
