@@ -1,32 +1,19 @@
 package main
 
 import (
-	"context"
-	"net"
 	"net/netip"
-	"net/url"
 	"runtime"
-	"time"
+
+	"github.com/wheelgate/wheelgate/loadtest/client"
 )
 
-// loopback is the address of a URL, if it is of this machine.
+// loopback is the address that the client takes for a URL, if it is of this machine.
 func loopback(text string) (netip.AddrPort, bool) {
-	u, err := url.Parse(text)
-	if err != nil {
+	target, err := client.NewTarget(text, nil, nil)
+	if err != nil || !target.Addr().Addr().IsLoopback() {
 		return netip.AddrPort{}, false
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"ws": "80", "wss": "443"}[u.Scheme]
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil || len(addrs) == 0 || !addrs[0].Unmap().IsLoopback() {
-		return netip.AddrPort{}, false
-	}
-	addr, err := netip.ParseAddrPort(net.JoinHostPort(addrs[0].Unmap().String(), port))
-	return addr, err == nil
+	return target.Addr(), true
 }
 
 // perSource is how many connections from one address to another are easy to have.
