@@ -55,13 +55,36 @@ func (j *judge) report(run *report.Run, s streams) error {
 	return errors.Join(unwritten, j.objectives(summary))
 }
 
-// check says what of the reports could not be written for want of a folder, before
-// a run that would be for nothing.
-func (j *judge) check() error {
-	if err := checkFile("json", j.json); err != nil {
-		return err
+// check says what of the reports could not be written for want of a folder, or would
+// overwrite another or the raw records, before a run that would be for nothing. records
+// is the file of these; "": none.
+func (j *judge) check(records string) error {
+	for _, f := range []struct{ flag, name string }{{"json", j.json}, {"html", j.html}} {
+		if err := checkFile(f.flag, f.name); err != nil {
+			return err
+		}
+		if f.name != "-" && sameFile(f.name, records) {
+			return usagef("--%s: bad value %q: must not be the file of the raw records", f.flag, f.name)
+		}
 	}
-	return checkFile("html", j.html)
+	if sameFile(j.json, j.html) {
+		return usagef("--html: bad value %q: must not be where --json goes", j.html)
+	}
+	return nil
+}
+
+// sameFile reports whether two names are of one file, there or not; "" is none. A device
+// bears to be named twice.
+func sameFile(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	x, noA := os.Stat(a)
+	y, noB := os.Stat(b)
+	if noA == nil && noB == nil {
+		return x.Mode().IsRegular() && os.SameFile(x, y)
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
 }
 
 // checkFile is check for one file, if a flag names one.

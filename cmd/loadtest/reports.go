@@ -26,7 +26,7 @@ func reportCommand(s streams) *cli.Command {
 			if cmd.Args().Len() != 1 {
 				return usagef("report: needs one file of raw records, and not %d", cmd.Args().Len())
 			}
-			if err := j.check(); err != nil {
+			if err := j.check(cmd.Args().First()); err != nil {
 				return err
 			}
 			run, err := readRecord(cmd.Args().First())

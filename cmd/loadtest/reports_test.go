@@ -69,6 +69,17 @@ func TestBadReportCommandLines(t *testing.T) {
 		f(exitUsage, "--"+flag+`: bad value "`+dir+`": must be a file, and is a folder`, "run", "idle", "--url=ws://127.0.0.1:1/", folder)
 		f(exitUsage, "--"+flag+`: bad value "`+lost+`": must be`, "report", noRecord, "--"+flag+"="+lost)
 	}
+	for _, flag := range []string{"json", "html"} { // one would overwrite the other
+		own := filepath.Join(dir, "own")
+		const records = `": must not be the file of the raw records`
+		f(exitUsage, "--"+flag+`: bad value "`+noRecord+records, "report", noRecord, "--"+flag+"="+noRecord)
+		f(exitUsage, "--"+flag+`: bad value "`+dir+"/./own"+records, "run", "idle", "--url=ws://127.0.0.1:1/", "--out="+own, "--"+flag+"="+dir+"/./own")
+	}
+	f(exitUsage, `--html: bad value "`+noRecord+`": must not be where --json goes`, "report", none, "--json="+noRecord, "--html="+noRecord)
+	f(exitUsage, `--html: bad value "-": must not be where --json goes`, "report", none, "--json=-", "--html=-")
+	if text, err := os.ReadFile(noRecord); err != nil || string(text) != "hello\n" {
+		t.Errorf("%q, %v", text, err)
+	}
 	f(exitUsage, "--fail-if: ", "report", noRecord, "--fail-if=p99(echo)")
 	f(exitUsage, "compare: needs two files, and not 1", "compare", none)
 	f(exitUsage, "compare: "+none+": ", "compare", none, none)

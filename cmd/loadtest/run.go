@@ -41,7 +41,7 @@ func runCommand(s streams) *cli.Command {
 func runScenario(ctx context.Context, o *options, s streams) error {
 	ctx, kill, release := withSignals(ctx)
 	defer release()
-	if err := o.judge.check(); err != nil {
+	if err := o.judge.check(o.out); err != nil {
 		return err
 	}
 	file, err := newRecordFile(o.out)
