@@ -143,6 +143,9 @@ func (o *options) config() (fleet.Config, error) {
 		Job: job, Remote: o.remote, Token: o.workerToken,
 		Header: record.Header{Command: withoutSecrets(os.Args), Tool: buildVersion(), Machine: probe.Machine()},
 	}
+	for _, url := range o.urls {
+		c.Header.Targets = append(c.Header.Targets, withoutValues(url))
+	}
 	if e := o.scenario.Expire; e != nil {
 		c.Header.Expiry, c.Header.Tick = e.Timeout.Std(), e.Tick.Std()
 	}
@@ -176,10 +179,34 @@ func withoutSecrets(args []string) []string {
 				i++
 			}
 		default:
-			kept = append(kept, args[i])
+			kept = append(kept, withoutValues(args[i]))
 		}
 	}
 	return kept
+}
+
+// withoutValues hides what the queries of URLs say, which may be tokens, and leaves the
+// names. Text without a URL stays as it is; several have commas between them.
+func withoutValues(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
+	urls := strings.Split(text, ",")
+	for i, url := range urls {
+		before, query, has := strings.Cut(url, "?")
+		if !has {
+			continue
+		}
+		parts := strings.Split(query, "&")
+		for n, part := range parts {
+			parts[n] = "(hidden)"
+			if name, _, has := strings.Cut(part, "="); has {
+				parts[n] = name + "=(hidden)"
+			}
+		}
+		urls[i] = before + "?" + strings.Join(parts, "&")
+	}
+	return strings.Join(urls, ",")
 }
 
 // localWorkers is how many processes the descriptors ask for, or what was asked

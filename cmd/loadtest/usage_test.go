@@ -94,8 +94,29 @@ func TestHelpNamesAllFlags(t *testing.T) {
 }
 
 func TestSecretsAreKeptOutOfTheRecord(t *testing.T) {
-	got := withoutSecrets([]string{"loadtest", "run", "--worker-token", "a", "--broadcast-token=b", "--header", "Cookie: c", "--url=d"})
-	if want := "loadtest run --worker-token (hidden) --broadcast-token (hidden) --header (hidden) --url=d"; strings.Join(got, " ") != want {
-		t.Errorf("%q", got)
+	f := func(want string, args ...string) {
+		t.Helper()
+		if got := strings.Join(withoutSecrets(append([]string{"loadtest", "run"}, args...)), " "); got != "loadtest run "+want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f("--worker-token (hidden) --broadcast-token (hidden) --header (hidden) --url=d", "--worker-token", "a", "--broadcast-token=b", "--header", "Cookie: c", "--url=d")
+	f("--url=ws://h/ws?token=(hidden)&room=(hidden),ws://i/ws?(hidden) --out=a?b=c", "--url=ws://h/ws?token=s3cret&room=7,ws://i/ws?s3cret", "--out=a?b=c")
+	f("--metrics http://h/m?key=(hidden) ws://h/", "--metrics", "http://h/m?key=s3cret=", "ws://h/")
+}
+
+// TestTokenOfTheURLIsNotRecorded has it in the query, which the server gets and no file.
+func TestTokenOfTheURLIsNotRecorded(t *testing.T) {
+	g := startGateway(t)
+	dir := t.TempDir()
+	out, page := filepath.Join(dir, "run.jsonl"), filepath.Join(dir, "run.html")
+	o := try(t, "run", "idle", "--url", g.ws+"?token=s3cret", "--connections=1", "--hold=100ms", "--quiet", "--allow-saturated", "--out", out, "--html", page)
+	if o.code != exitDone || strings.Contains(o.stdout, "s3cret") {
+		t.Errorf("%+v", o)
+	}
+	for _, name := range []string{out, page} {
+		if text, err := os.ReadFile(name); err != nil || strings.Contains(string(text), "s3cret") || !strings.Contains(string(text), "token=(hidden)") {
+			t.Errorf("%s has it: %v", name, err)
+		}
 	}
 }

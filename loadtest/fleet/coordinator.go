@@ -23,11 +23,11 @@ type Config struct {
 	// stdin and stdout for the conversation.
 	Local   int
 	Command []string
-	Remote  []string // host:port of workers on other machines
-	Token   string   // theirs
-	Servers []Server // what to look at, by index of the target
-	Trigger *Trigger // of broadcasts; nil: none
-	Header  record.Header
+	Remote  []string      // host:port of workers on other machines
+	Token   string        // theirs
+	Servers []Server      // what to look at, by index of the target
+	Trigger *Trigger      // of broadcasts; nil: none
+	Header  record.Header // what is known of it before the run; Targets are as they may be kept
 
 	silence time.Duration // for tests; 0: silence
 }
@@ -159,7 +159,7 @@ func (c *coordinator) run(ctx, kill context.Context) record.End {
 	c.start = time.Now().Add(lead)
 	c.begin(func(at time.Time) order { return order{Start: &at} }, c.start)
 	c.Header.Version, c.Header.Started, c.Header.Workers = record.Version, c.start.Round(0), len(c.links)
-	c.Header.Scenario, c.Header.Targets = c.Job.Scenario, c.Job.Targets
+	c.Header.Scenario = c.Job.Scenario
 	c.Emit(record.Line{Header: &c.Header})
 	c.mark(0, "connecting")
 

@@ -32,7 +32,7 @@ type Header struct {
 	Command  []string          `json:"command"`
 	Tool     string            `json:"tool"` // version and commit of the tool
 	Scenario scenario.Scenario `json:"scenario"`
-	Targets  []string          `json:"targets"` // URLs
+	Targets  []string          `json:"targets"` // URLs, without what their queries say
 	Workers  int               `json:"workers"`
 	Machine  Machine           `json:"machine"`
 	// Expiry is the timeout that accuracy is measured against; 0: not measured.
