@@ -17,8 +17,8 @@ import (
 //
 // p50, p90, p99, p99.9 and max are of a latency; rate is of a count, per second
 // (opened: while connecting; sent, received: while held). closed are connections that
-// the server or the network ended. A bound in percent is of
-// what the schedule asked for.
+// the server or the network ended. A bound in percent is of what the schedule asked
+// for, but failed is of the handshakes begun and unanswered of the messages sent.
 type Objective struct {
 	Text           string
 	function, name string
@@ -145,11 +145,23 @@ func (o Objective) value(s Summary) (v float64, unit string, err error) {
 	if err != nil || !o.percent {
 		return float64(n), "", err
 	}
-	asked := max(s.Counts[record.Due], s.Counts[record.Dialed])
+	asked := s.asked(o.name)
 	if asked == 0 {
-		return 0, "", fmt.Errorf("the run's schedule asked for nothing")
+		return 0, "", fmt.Errorf("the run has nothing that %s could be a share of", o.name)
 	}
 	return 100 * float64(n) / float64(asked), "%", nil
+}
+
+// asked is what a count is a share of: where that can be told, of its own kind alone, as
+// many messages would make few failed handshakes of many.
+func (s *Summary) asked(name string) int64 {
+	switch name {
+	case "failed":
+		return s.Counts[record.Dialed]
+	case "unanswered":
+		return s.Counts[record.Sent]
+	}
+	return max(s.Counts[record.Due], s.Counts[record.Dialed])
 }
 
 func (l Latency) quantile(name string) float64 {

@@ -185,6 +185,23 @@ func TestObjectives(t *testing.T) {
 	}
 }
 
+// TestSharesAreOfTheirOwnKind: the messages of a long run do not make few failed handshakes
+// of many, nor do many connects so of echoes.
+func TestSharesAreOfTheirOwnKind(t *testing.T) {
+	s := Summary{ErrorCount: 30, Counts: map[record.Count]int64{
+		record.Due: 3000, record.Dialed: 1000, record.Failed: 20, record.Sent: 500, record.Unanswered: 10, record.Dropped: 30,
+	}}
+	for _, text := range []string{"failed==2%", "unanswered==2%", "dropped==1%", "errors==1%"} {
+		all, err := ParseObjectives(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if holds, got, err := all[0].Holds(s); err != nil || !holds {
+			t.Errorf("%s: got %s, %v", text, got, err)
+		}
+	}
+}
+
 func TestBadObjectives(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "position 1", "open>1, p99(echo)<5": `"5" is no time`, "open>1,  foo<1": "position 10", "p98(echo)<1s": "p99.9",
