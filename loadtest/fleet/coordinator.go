@@ -156,12 +156,16 @@ func (l *link) ready(ctx context.Context) error {
 
 // run is the run proper.
 func (c *coordinator) run(ctx, kill context.Context) record.End {
+	before := c.before()
 	c.start = time.Now().Add(lead)
 	c.begin(func(at time.Time) order { return order{Start: &at} }, c.start)
 	c.Header.Version, c.Header.Started, c.Header.Workers = record.Version, c.start.Round(0), len(c.links)
 	c.Header.Scenario = c.Job.Scenario
 	c.Emit(record.Line{Header: &c.Header})
 	c.mark(0, "connecting")
+	for _, line := range before {
+		c.Emit(line)
+	}
 
 	beside, stop := context.WithCancel(ctx)
 	c.stopped = stop
@@ -377,8 +381,11 @@ func (c *coordinator) end() {
 	slices.Sort(c.saturated)
 }
 
+// now is how long the run has lasted; 0: it has not begun, and may have been interrupted.
+func (c *coordinator) now() time.Duration { return max(0, time.Since(c.start)) }
+
 // self tells what the coordinator takes; its samples have worker -1.
 func (c *coordinator) self(s *record.Sample) {
-	s.Worker, s.At, s.Process = record.Coordinator, time.Since(c.start), probe.Self()
+	s.Worker, s.At, s.Process = record.Coordinator, c.now(), probe.Self()
 	c.Emit(record.Line{Sample: s})
 }

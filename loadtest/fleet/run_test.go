@@ -176,12 +176,17 @@ func TestServersAreLookedAt(t *testing.T) {
 	c, r := config(t, s, 1, "connections: 1", "hold: 100ms")
 	c.Servers = []Server{{PID: os.Getpid(), Metrics: metrics.URL}}
 	runIt(t, t.Context(), c)
-	var seen, machine int
+	var before, seen, machine int
 	for _, line := range r.lines {
 		switch v := line.Server; {
 		case v == nil:
 		case v.Target == record.WholeMachine:
 			machine++
+		case v.At == 0: // before the start
+			before++
+			if v.Process == nil || v.Process.PID != os.Getpid() || seen > 0 {
+				t.Errorf("%+v", v)
+			}
 		default:
 			seen++
 			if v.Metrics["sessions"] != 5 || v.Process == nil || v.Process.PID != os.Getpid() || v.Process.Goroutines != 77 || v.At < 0 {
@@ -189,7 +194,7 @@ func TestServersAreLookedAt(t *testing.T) {
 			}
 		}
 	}
-	if seen < 2 || machine < 2 {
-		t.Errorf("looked %d and %d times", seen, machine)
+	if before != 1 || seen < 2 || machine < 3 {
+		t.Errorf("looked %d times before, then %d, and %d at the machine", before, seen, machine)
 	}
 }

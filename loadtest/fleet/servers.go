@@ -16,14 +16,26 @@ type Server struct {
 	Metrics string // URL of its metrics; ""
 }
 
-// probe looks at the machine at once, before anybody connects, and at it and the
-// servers once a second, from the start on, and once more at the end.
+// before is what the machine and the servers' processes have before anybody connects:
+// what the sessions take is told as growth from there. Scrapes would take too long.
+func (c *coordinator) before() []record.Line {
+	all := []record.Line{kernel(0)}
+	for i, s := range c.Servers {
+		if s.PID != 0 {
+			p := probe.Process(s.PID)
+			all = append(all, record.Line{Server: &record.Server{Target: i, Process: &p}})
+		}
+	}
+	return all
+}
+
+// probe looks at the machine and the servers once a second, from the start on, and once
+// more at the end.
 func (c *coordinator) probe(ctx context.Context) {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	c.lookAtKernel()
 	select {
 	case <-ctx.Done():
 	case <-time.After(time.Until(c.start)):
@@ -49,16 +61,16 @@ func (c *coordinator) look(client *http.Client) {
 		}
 	}
 	looking.Wait()
-	c.lookAtKernel()
+	c.Emit(kernel(c.now()))
 	c.self(&record.Sample{})
 }
 
-func (c *coordinator) lookAtKernel() {
+// kernel is what the machine has now, so long after the start.
+func kernel(at time.Duration) record.Line {
 	k := probe.OfKernel()
-	c.Emit(record.Line{Server: &record.Server{
-		At: max(0, time.Since(c.start)), Target: record.WholeMachine,
-		SocketMemory: k.SocketMemory, Slab: k.Slab, Sockets: k.Sockets,
-	}})
+	return record.Line{Server: &record.Server{
+		At: at, Target: record.WholeMachine, SocketMemory: k.SocketMemory, Slab: k.Slab, Sockets: k.Sockets,
+	}}
 }
 
 // lookAt emits what can be seen of one server; a scrape that fails is left out.
@@ -76,6 +88,6 @@ func (c *coordinator) lookAt(ctx context.Context, client *http.Client, target in
 		}
 		line.Process = &p
 	}
-	line.At = time.Since(c.start)
+	line.At = c.now()
 	c.Emit(record.Line{Server: line})
 }
