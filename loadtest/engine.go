@@ -203,7 +203,7 @@ func (e *Engine) sample(last bool) {
 		s.Opening += r.opening
 		e.see(r.waves)
 	}
-	s.At, s.Peak = e.now(), e.level.peak()
+	s.At, s.Peak = max(0, e.now()), e.level.peak() // it may be stopped before the start
 	s.Process = probe.Self()
 	if err := sum.sample(s); err != nil && e.fault == nil {
 		e.fault = err

@@ -176,7 +176,7 @@ func (c *coordinator) run(ctx, kill context.Context) record.End {
 	interrupted := c.supervise(ctx, kill)
 	stop()
 	c.judgeEnd(interrupted)
-	end := record.End{At: time.Since(c.start), Arrived: c.arrived, Interrupted: interrupted, Error: c.fault, Lost: c.lost, Saturated: c.saturated}
+	end := record.End{At: c.now(), Arrived: c.arrived, Interrupted: interrupted, Error: c.fault, Lost: c.lost, Saturated: c.saturated}
 	c.end()
 	c.Emit(record.Line{End: &end})
 	return end
@@ -230,7 +230,7 @@ func (c *coordinator) supervise(ctx, kill context.Context) (interrupted bool) {
 			c.take(ctx, m)
 		case <-c.holdEnd:
 			c.holdEnd = nil
-			c.mark(time.Since(c.start), c.endingMark())
+			c.mark(c.now(), c.endingMark())
 		case <-cancelled:
 			cancelled, interrupted = nil, true
 			c.stop()
@@ -268,7 +268,7 @@ func (c *coordinator) stop() {
 	c.stopped()
 	c.holdEnd = nil
 	if c.phase != leaving {
-		c.mark(time.Since(c.start), leaving)
+		c.mark(c.now(), leaving)
 	}
 	for _, l := range c.links {
 		_ = l.orders.send(order{Stop: true})
@@ -315,7 +315,7 @@ func (c *coordinator) take(ctx context.Context, m message) {
 		}
 	case a.Connected:
 		if c.connected++; c.connected == len(c.links) && !c.stopping {
-			c.arrived = time.Since(c.start)
+			c.arrived = c.now()
 			c.hold(ctx)
 		}
 	case a.Draining != nil:

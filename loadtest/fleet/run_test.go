@@ -97,6 +97,28 @@ func TestInterruptEndsInOrder(t *testing.T) {
 	}
 }
 
+// TestInterruptBeforeTheStart: nothing in the record is from before its begin.
+func TestInterruptBeforeTheStart(t *testing.T) {
+	s := newServer(t)
+	c, r := config(t, s, 1, "connections: 10", "hold: 1h")
+	ctx, cancel := context.WithCancel(t.Context())
+	emit := c.Emit
+	c.Emit = func(line record.Line) {
+		emit(line)
+		if line.Header != nil {
+			cancel()
+		}
+	}
+	if end := runIt(t, ctx, c); !end.Interrupted {
+		t.Errorf("%+v", end)
+	}
+	for _, line := range r.lines {
+		if line.Sample != nil && line.Sample.At < 0 || line.Mark != nil && line.Mark.At < 0 || line.Server != nil && line.Server.At < 0 {
+			t.Errorf("%+v", line)
+		}
+	}
+}
+
 func TestKillEndsAtOnce(t *testing.T) {
 	s := newServer(t)
 	c, _ := config(t, s, 2, "connections: 10", "hold: 1h")
