@@ -124,6 +124,7 @@ func (c *climb) run(ctx context.Context, s streams) error {
 	defer release()
 	search := capacity.NewSearch(c.from, c.most)
 	err := c.ascend(ctx, kill, search, s)
+	release()
 	if code := exitCode(0); len(c.steps) == 0 || errors.As(err, &code) {
 		return err
 	}

@@ -42,6 +42,9 @@ func newRecordFile(name string) (*recordFile, error) {
 	if err != nil {
 		return nil, usagef("--out: %s", oneLine(err))
 	}
+	if !f.kept {
+		_ = os.Remove(f.file.Name()) // a signal may leave no time for it; where it is too early, close does it
+	}
 	f.buffer = bufio.NewWriterSize(spill{f}, 1<<16)
 	f.Writer = record.NewWriter(f.buffer)
 	return f, nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,7 +38,8 @@ func runCommand(s streams) *cli.Command {
 }
 
 // runScenario runs and reports. A first SIGINT or SIGTERM ends the run in order, a
-// second one at once and without a report.
+// second one at once and without a report. One that comes when the run has ended does
+// what signals do: a report that hangs can be left.
 func runScenario(ctx context.Context, o *options, s streams) error {
 	ctx, kill, release := withSignals(ctx)
 	defer release()
@@ -49,7 +51,9 @@ func runScenario(ctx context.Context, o *options, s streams) error {
 		return err
 	}
 	defer file.close()
-	if err := o.execute(ctx, kill, file, s); err != nil {
+	err = o.execute(ctx, kill, file, s)
+	release()
+	if err != nil {
 		return err
 	}
 	run, err := report.Read(file.read())
@@ -101,7 +105,8 @@ func unbegun(ctx context.Context, err error) error {
 }
 
 // withSignals returns contexts that end at the first and second signal; the cause
-// of the second's end is the exit code.
+// of the second's end is the exit code. After release, which may be called again, signals
+// do what they did before.
 func withSignals(parent context.Context) (ctx, kill context.Context, release func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
@@ -122,12 +127,12 @@ func withSignals(parent context.Context) (ctx, kill context.Context, release fun
 			}
 		}
 	}()
-	return ctx, kill, func() {
+	return ctx, kill, sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(ended)
 		stop()
 		killed(nil)
-	}
+	})
 }
 
 // config is the run as the fleet takes it.

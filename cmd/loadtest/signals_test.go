@@ -150,6 +150,53 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// fifo makes a pipe with a name, open at this end for reading and writing.
+func fifo(t *testing.T, name string) *os.File {
+	t.Helper()
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Skip("needs named pipes: ", err)
+	}
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+// TestSignalEndsAReportThatHangs has a summary that nobody reads, and a first signal when
+// the page before it is written: no run is left to end in order.
+func TestSignalEndsAReportThatHangs(t *testing.T) {
+	g := startGateway(t)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	summary, page := filepath.Join(dir, "run.json"), filepath.Join(dir, "run.html")
+	reader, full := fifo(t, page), fifo(t, summary)
+	raw, err := full.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Write(func(fd uintptr) bool {
+		for block := make([]byte, 4096); err == nil; {
+			_, err = syscall.Write(int(fd), block)
+		}
+		return true
+	})
+	p := startProgram(t, "run", "idle", "--url", g.ws, "--connections=1", "--hold=0s", "--quiet", "--allow-saturated", "--json", summary, "--html", page)
+	_ = reader.SetReadDeadline(time.Now().Add(patience))
+	if _, err := reader.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.exit(t)
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("%v: %q", p.cmd.ProcessState, p.lines)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "loadtest-*")); left != nil {
+		t.Errorf("%v are left", left)
+	}
+}
+
 // TestKilledCoordinatorLeavesNothing kills it so that it cannot say goodbye.
 func TestKilledCoordinatorLeavesNothing(t *testing.T) {
 	g := startGateway(t)
