@@ -28,12 +28,12 @@ func (s Series) Index(n int) int { return s.First + n*s.Step }
 // Due is when the share's item n is due, after the begin.
 func (s Series) Due(n int) time.Duration { return s.DueIndex(s.Index(n)) }
 
-// DueIndex is when item k of the whole series is due, after the begin.
+// DueIndex is when item k of the whole series is due, after the begin, to the nanosecond.
 func (s Series) DueIndex(k int) time.Duration {
 	if s.Rate == 0 {
 		return 0
 	}
-	return time.Duration(float64(k) / s.Rate * float64(time.Second))
+	return time.Duration(math.Round(float64(k) / s.Rate * float64(time.Second)))
 }
 
 // Split is part i of of parts of the share: it takes every of-th of its items.
@@ -58,7 +58,11 @@ type Plan struct {
 func (s *Scenario) Plan() Plan {
 	hold := s.Hold.Std().Seconds()
 	series := func(rate float64) Series {
-		return Series{Step: 1, Total: int(math.Ceil(rate * hold)), Rate: rate}
+		all := Series{Step: 1, Total: int(math.Ceil(rate * hold)), Rate: rate}
+		if last := all.Total - 1; last >= 0 && all.DueIndex(last) >= s.Hold.Std() {
+			all.Total = last // the product was rounded up: 8.3 times 30 is a little more than 249
+		}
+		return all
 	}
 	p := Plan{Connections: Series{Step: 1, Total: s.Connections, Rate: s.Connect.Rate}}
 	if m := s.Messages; m != nil {

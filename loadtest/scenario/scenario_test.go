@@ -130,6 +130,25 @@ func TestSharesTogetherAreTheWhole(t *testing.T) {
 	}
 }
 
+// TestNoItemIsDueAtTheHoldsEnd: what is due then can only be dropped. All that is due
+// before is there.
+func TestNoItemIsDueAtTheHoldsEnd(t *testing.T) {
+	f := func(rate float64, hold time.Duration, want int) {
+		t.Helper()
+		s := scenario.Scenario{Connections: 1, Hold: scenario.Duration(hold), Messages: &scenario.Messages{Rate: rate}}
+		m := s.Plan().Messages
+		if m.Total != want || m.Total > 0 && m.DueIndex(m.Total-1) >= hold || m.DueIndex(m.Total) < hold {
+			t.Errorf("%v per second for %v: %d, the last due at %v, want %d", rate, hold, m.Total, m.DueIndex(m.Total-1), want)
+		}
+	}
+	f(8.3, 30*time.Second, 249)
+	f(8.3, 30*time.Second+1, 250)
+	f(1000, time.Second, 1000)
+	f(0.5, time.Second, 1)
+	f(0.1, 10*time.Second+time.Millisecond, 2)
+	f(5, 0, 0)
+}
+
 // TestNobodyTalksWithoutASender gives two senders to five parts.
 func TestNobodyTalksWithoutASender(t *testing.T) {
 	s := scenario.Scenario{Connections: 100, Hold: scenario.Duration(time.Second), Messages: &scenario.Messages{Rate: 10, Senders: 2}}
