@@ -119,3 +119,23 @@ func TestAbandonedEchoesAreNotTheServers(t *testing.T) {
 		t.Errorf("%d echoes of %v", o.total(record.Echo), o.counts)
 	}
 }
+
+// TestLateConnectsAreTheTools has more connects due than the tool can begin at once, and
+// none that waits for another: whatever is late is late for the tool alone.
+func TestLateConnectsAreTheTools(t *testing.T) {
+	s := (&server{}).serve(t)
+	o := run(t, t.Context(), Job{
+		Targets: []string{s.url}, Loops: 1,
+		Scenario: parse(t, "connections: 1500", "connect: {rate: 1000000, parallel: 1500}"),
+	}, nil)
+	o.want(t, map[record.Count]int64{record.Due: 1500, record.Opened: 1500})
+	var lags int64
+	for _, bar := range o.histograms[record.Lag].Distribution() {
+		if bar.To >= int64(time.Millisecond) {
+			lags += bar.Count
+		}
+	}
+	if late := o.counts[record.Late]; lags < late || late == 0 {
+		t.Errorf("%d connects were late, and %d show in the lag", late, lags)
+	}
+}

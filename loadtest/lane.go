@@ -155,11 +155,19 @@ func (l *lane) lose(s *session, echoes counter) {
 	s.conn, s.unanswered, s.slow, s.state = nil, 0, false, absent
 }
 
+// free ends a handshake. Only where there were as many as may be has another waited
+// for it: else nothing but the tool kept that from beginning.
+func (l *lane) free(now time.Duration) {
+	if l.opening == l.parallel {
+		l.freed = now
+	}
+	l.opening--
+}
+
 // opened is called by the crowd.
 func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 	s, now := &l.sessions[c.Tag()], l.e.now()
-	l.opening--
-	l.freed = now
+	l.free(now)
 	l.open++
 	l.e.level.rise()
 	l.receivers++
@@ -182,8 +190,7 @@ func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 // failed is called by the crowd, perhaps within Dial.
 func (l *lane) failed(c *client.Conn, err *client.Error) {
 	s := &l.sessions[c.Tag()]
-	l.opening--
-	l.freed = l.e.now()
+	l.free(l.e.now())
 	l.count(failed, 1)
 	l.tally.errors[err.Kind]++
 	s.conn, s.state = nil, absent
