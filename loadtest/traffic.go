@@ -312,9 +312,10 @@ func (l *lane) receipt(s *session, k int, at time.Duration) {
 	after := at - w.due
 	l.tally.record(deliver, after)
 	if w.receipts == 0 {
-		w.first = after
+		w.first, w.last = after, after
 	}
-	w.last = after
+	// What arrived first need not be read first.
+	w.first, w.last = min(w.first, after), max(w.last, after)
 	w.receipts++
 	l.settle()
 }
