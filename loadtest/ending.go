@@ -74,12 +74,7 @@ func (l *lane) complete() bool {
 	case sc.SlowReaders != nil:
 		return false
 	}
-	for _, w := range l.waves {
-		if w.receipts < w.expected {
-			return false
-		}
-	}
-	return l.pending == 0 && l.opening == 0
+	return l.pending == 0 && l.awaited == 0 && l.opening == 0
 }
 
 // giveUp ends the wait.

@@ -192,7 +192,8 @@ func (e *Engine) sample(last bool) {
 		if last {
 			l.last()
 		}
-		reports <- report{l.swap(), l.open, l.opening, l.tellWaves(last)}
+		told := l.tellWaves(last)
+		reports <- report{l.swap(), l.open, l.opening, told}
 	})
 	sum := newTally()
 	s := &record.Sample{Worker: e.job.Worker}
@@ -216,22 +217,6 @@ func (e *Engine) sample(last bool) {
 			e.tell(k)
 		}
 	}
-}
-
-// waveAge is when a broadcast is told that not all have received.
-const waveAge = 30 * time.Second
-
-// tellWaves returns the broadcasts that are complete or old, each once; at the
-// last call, all.
-func (l *lane) tellWaves(last bool) map[int]wave {
-	tell, now := map[int]wave{}, l.e.now()
-	for k, w := range l.waves {
-		if !w.told && (last || w.receipts >= w.expected || now-w.due > waveAge) {
-			w.told = true
-			tell[k] = *w
-		}
-	}
-	return tell
 }
 
 // see merges what a lane saw of broadcasts, and emits those all have told of.

@@ -58,10 +58,10 @@ type lane struct {
 	tally    *tally // this second's
 	spare    *tally // the last second's, while it is read
 
-	open, opening int // sessions by state
-	closing       int // connections that we closed and that are not closed yet
-	receivers     int // sessions that a broadcast should reach
-	pending       int // echoes under way
+	open, opening int     // sessions by state
+	closing       int     // connections that we closed and that are not closed yet
+	pending       int     // echoes under way
+	receivers     members // sessions that a broadcast should reach
 	// parting are connections that we have closed, with the echoes under way there:
 	// what was sent before the close frame may still be answered.
 	parting map[*client.Conn]int32
@@ -80,7 +80,9 @@ type lane struct {
 	schedules []*schedule
 	retries   []retry
 	payload   []byte
-	waves     map[int]*wave
+	waves     []*wave // the broadcasts from number oldest on; nil: told
+	oldest    int
+	awaited   int // receipts of the waves
 }
 
 const defaultParallel = 256 // handshakes at once in a worker
@@ -95,9 +97,9 @@ func newLane(e *Engine, loop *client.Loop, index, of int) *lane {
 		e: e, loop: loop, index: index, plan: plan,
 		sessions: make([]session, plan.Connections.Len()),
 		tally:    newTally(), spare: newTally(),
-		parallel: max(1, parallel/of),
-		waves:    map[int]*wave{},
-		parting:  map[*client.Conn]int32{},
+		parallel:  max(1, parallel/of),
+		receivers: newMembers(plan.Connections.Len()),
+		parting:   map[*client.Conn]int32{},
 	}
 	if m := e.job.Scenario.Messages; m != nil {
 		l.payload = Payload(e.job.Run, kindEcho, 0, m.Bytes)
@@ -128,7 +130,7 @@ func (l *lane) part(s *session) {
 		l.parting[c] = s.unanswered
 		s.unanswered = 0
 	}
-	l.lose(s, unanswered)
+	l.lose(s, l.phase < leaving) // the run has waited for what is under way when it leaves
 	l.closing++
 	c.Close(1000, "")
 }
@@ -143,12 +145,16 @@ func (l *lane) parted(c *client.Conn) {
 	}
 }
 
-// lose makes an open session absent; its echoes under way count as what they are now.
-func (l *lane) lose(s *session, echoes counter) {
+// lose makes an open session absent. What is under way there is missing, unless it was
+// ours to cut it: then nobody knows whether it would have come.
+func (l *lane) lose(s *session, ours bool) {
 	l.open--
 	l.e.level.fall()
-	if !s.slow {
-		l.receivers--
+	l.receivers.remove(s.conn.Tag())
+	l.giveUpOn(s.conn.Tag(), ours)
+	echoes := unanswered
+	if ours {
+		echoes = abandoned
 	}
 	l.count(echoes, int(s.unanswered))
 	l.pending -= int(s.unanswered)
@@ -170,7 +176,8 @@ func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 	l.free(now)
 	l.open++
 	l.e.level.rise()
-	l.receivers++
+	l.beginDue(now)
+	l.receivers.add(c.Tag())
 	l.count(opened, 1)
 	l.tally.record(connect, s.active-s.since+connected)
 	l.tally.record(handshake, upgraded)
@@ -225,7 +232,7 @@ func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
 			l.tally.record(expiry, over)
 		}
 	}
-	l.lose(s, unanswered)
+	l.lose(s, false)
 	l.drained(code)
 	l.settle()
 }

@@ -99,7 +99,7 @@ func (l *lane) hold() {
 	if sc.HalfOpen != nil {
 		l.vanish(sc.HalfOpen.Share)
 	}
-	l.follow(l.plan.Broadcasts, func(k int, _ time.Duration) { l.wave(k) })
+	l.follow(l.plan.Broadcasts, func(k int, _ time.Duration) { l.begin(k) })
 	if l.e.job.BroadcastMessage != "" && l.e.job.Worker == 0 && l.index == 0 {
 		l.work(l.plan.Broadcasts, l.sendBroadcast)
 	}
@@ -169,7 +169,7 @@ func (l *lane) storm(_ int, dueAt time.Duration) {
 			s.since = dueAt + time.Duration(scenario.Spread(l.plan.Connections.Index(i))*float64(jitter))
 			lost = append(lost, i)
 			c := s.conn
-			l.lose(s, abandoned)
+			l.lose(s, true)
 			l.closing++
 			c.Abort()
 		}
@@ -202,7 +202,8 @@ func (l *lane) pause(share float64) {
 	for i := range l.sessions {
 		if s := &l.sessions[i]; l.chosen(i, share) {
 			s.slow = true
-			l.receivers--
+			l.receivers.remove(i)
+			l.giveUpOn(i, true)
 			l.count(paused, 1)
 			s.conn.Pause()
 		}
@@ -215,32 +216,12 @@ func (l *lane) vanish(share float64) {
 	for i := range l.sessions {
 		if s := &l.sessions[i]; l.chosen(i, share) {
 			c := s.conn
-			l.lose(s, abandoned)
+			l.lose(s, true)
 			s.state = silent
 			l.count(vanished, 1)
 			c.Vanish()
 		}
 	}
-}
-
-// wave is one broadcast, as this lane's sessions receive it.
-type wave struct {
-	due         time.Duration
-	first, last time.Duration // after due
-	receipts    int
-	expected    int
-	told        bool
-}
-
-// wave returns broadcast k, which begins with the first that hears of it.
-func (l *lane) wave(k int) *wave {
-	w := l.waves[k]
-	if w == nil {
-		w = &wave{due: l.held + l.plan.Broadcasts.DueIndex(k), expected: l.receivers}
-		l.waves[k] = w
-		l.count(expected, w.expected)
-	}
-	return w
 }
 
 // sendBroadcast asks for broadcast k by a message from one of the sessions, in turn.
@@ -271,8 +252,8 @@ func (l *lane) message(c *client.Conn, payload []byte, at time.Duration) {
 		l.pending--
 		l.tally.record(echo, at-l.held-l.plan.Messages.DueIndex(k))
 		l.settle()
-	case kind == kindBroadcast && s.conn == c && k < l.plan.Broadcasts.Total:
-		l.receipt(s, k, at)
+	case kind == kindBroadcast && s.conn == c && !s.slow && k < l.plan.Broadcasts.Total:
+		l.receipt(c.Tag(), k, at)
 	}
 }
 
@@ -298,24 +279,4 @@ func (l *lane) asked(i, k int) bool {
 	m := l.plan.Messages
 	n := k - m.First
 	return m.Step > 0 && n >= 0 && n%m.Step == 0 && (n/m.Step)%l.plan.Senders.Len() == i
-}
-
-// receipt is a broadcast that has reached a session.
-func (l *lane) receipt(s *session, k int, at time.Duration) {
-	w := l.wave(k)
-	if e := l.e.job.Scenario.Expire; e != nil && e.Out() {
-		s.active = max(s.active, w.due)
-	}
-	if s.slow {
-		return
-	}
-	after := at - w.due
-	l.tally.record(deliver, after)
-	if w.receipts == 0 {
-		w.first, w.last = after, after
-	}
-	// What arrived first need not be read first.
-	w.first, w.last = min(w.first, after), max(w.last, after)
-	w.receipts++
-	l.settle()
 }

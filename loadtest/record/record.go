@@ -169,7 +169,7 @@ type Broadcast struct {
 	First    time.Duration `json:"first"` // of the worker's receivers, after At
 	Last     time.Duration `json:"last"`
 	Receipts int           `json:"receipts"`
-	Expected int           `json:"expected"` // sessions open when it was due
+	Expected int           `json:"expected"` // sessions open when it was due, but for those the tool ended before they got it
 }
 
 // Mark is the begin of a phase, or something worth a line in the plots.
