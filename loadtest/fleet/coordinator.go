@@ -101,7 +101,7 @@ func (c *coordinator) setUp(ctx, kill context.Context) error {
 		c.links = append(c.links, l)
 	}
 	for _, addr := range c.Remote {
-		l, err := remote(kill, addr, c.Token)
+		l, err := remote(ctx, kill, addr, c.Token)
 		if err != nil {
 			return err
 		}

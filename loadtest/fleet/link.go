@@ -118,8 +118,12 @@ func (f *firstLine) String() string {
 	return string(line)
 }
 
-// remote reaches a worker on another machine.
-func remote(ctx context.Context, addr, token string) (*link, error) {
+// reachWait is how long a worker on another machine has to take the conversation.
+const reachWait = 5 * time.Second
+
+// remote reaches a worker on another machine. The end of reaching gives up before it has
+// answered, that of ctx ends the conversation.
+func remote(reaching, ctx context.Context, addr, token string) (*link, error) {
 	body, orders := io.Pipe()
 	ctx, stop := context.WithCancel(ctx)
 	cancel := func() {
@@ -133,21 +137,10 @@ func remote(ctx context.Context, addr, token string) (*link, error) {
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/jsonl")
-	transport := &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		ResponseHeaderTimeout: 5 * time.Second,
-		DisableKeepAlives:     true,
-	}
-	response, err := transport.RoundTrip(request)
+	response, err := reach(reaching, request, cancel)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("worker %s: %w", addr, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 200))
-		_ = response.Body.Close()
-		cancel()
-		return nil, fmt.Errorf("worker %s: %s: %s", addr, response.Status, strings.TrimSpace(string(text)))
 	}
 	l := newLink(addr, orders, response.Body)
 	l.remote = true
@@ -159,6 +152,30 @@ func remote(ctx context.Context, addr, token string) (*link, error) {
 		return nil
 	}
 	return l, nil
+}
+
+// reach returns a worker's answer, the beginning of the conversation, or calls giveUp. The
+// transport's timeout of headers would not do: it begins when the request's body ends.
+func reach(ctx context.Context, request *http.Request, giveUp func()) (*http.Response, error) {
+	transport := &http.Transport{
+		DialContext:       (&net.Dialer{Timeout: reachWait}).DialContext,
+		DisableKeepAlives: true,
+	}
+	ctx, reached := context.WithTimeout(ctx, reachWait)
+	defer reached()
+	defer context.AfterFunc(ctx, giveUp)()
+	response, err := transport.RoundTrip(request)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("no answer: %w", context.Cause(ctx))
+	case err != nil:
+		return nil, err
+	case response.StatusCode != http.StatusOK:
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 200))
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(text)))
+	}
+	return response, nil
 }
 
 // clocks is how often a worker on another machine is asked the time; the answer

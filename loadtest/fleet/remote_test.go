@@ -1,11 +1,14 @@
 package fleet
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"net"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +29,32 @@ func TestWorkersElsewhere(t *testing.T) {
 		if end.Error != "" || r.count(record.Received) != 20 || r.count(record.Opened) != 11 {
 			t.Errorf("%+v: received %d, opened %d", end, r.count(record.Received), r.count(record.Opened))
 		}
+	}
+}
+
+// TestMuteWorkerIsGivenUp has one that takes the connection and says nothing.
+func TestMuteWorkerIsGivenUp(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	c, _ := config(t, newServer(t), 0, "connections: 5")
+	c.Remote = []string{mute.Addr().String()}
+	ctx, interrupt := context.WithCancel(t.Context())
+	kill, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	go func() {
+		if conn, err := mute.Accept(); err == nil {
+			defer conn.Close()
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			interrupt()
+			<-kill.Done()
+		}
+	}()
+	_, err = Run(ctx, kill, c)
+	if err == nil || kill.Err() != nil || !strings.HasSuffix(err.Error(), "no answer: context canceled") {
+		t.Errorf("%v", err)
 	}
 }
 
