@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"strings"
@@ -47,14 +48,18 @@ type saturation struct {
 	longUsing, longWaits time.Duration
 }
 
+// lagging is why work that began so late may be the tool's bottleneck, or "".
+func (l Limits) lagging(h *hdrhistogram.Histogram) string {
+	limit, p99 := cmp.Or(l.Lag, DefaultLag), time.Duration(h.ValueAtPercentile(99))
+	if h.TotalCount() < enough || p99 <= limit {
+		return ""
+	}
+	return fmt.Sprintf("1 in 100 pieces of work began %v late or more, and the limit is %v", p99.Round(100*time.Microsecond), limit)
+}
+
 // newSaturation judges a worker that has work for so many CPUs.
 func newSaturation(limits Limits, cpus int) saturation {
-	if limits.Lag == 0 {
-		limits.Lag = DefaultLag
-	}
-	if limits.CPU == 0 {
-		limits.CPU = DefaultCPU
-	}
+	limits.CPU = cmp.Or(limits.CPU, DefaultCPU)
 	return saturation{limits: limits, cpus: cpus, lag: hdrhistogram.New(least, most, digits)}
 }
 
@@ -104,8 +109,7 @@ func (s *saturation) observe(at time.Duration, p record.Process, lag *hdrhistogr
 // only when work was late for it.
 func (s *saturation) reasons() []string {
 	var all []string
-	if p99 := time.Duration(s.lag.ValueAtPercentile(99)); s.lag.TotalCount() >= enough && p99 > s.limits.Lag {
-		reason := fmt.Sprintf("1 in 100 pieces of work began %v late or more, and the limit is %v", p99.Round(100*time.Microsecond), s.limits.Lag)
+	if reason := s.limits.lagging(s.lag); reason != "" {
 		if s.longWaits >= spell {
 			reason += fmt.Sprintf("; its threads waited for a CPU longer than they ran, for %v", s.longWaits.Round(time.Second))
 		}

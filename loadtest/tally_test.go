@@ -160,3 +160,25 @@ func TestUsableCPUs(t *testing.T) {
 	f(4, 9, "ws://a/")
 	f(4, 1, "ws://a/", "WSS://b/") // its connections have goroutines
 }
+
+func TestLagIsJudged(t *testing.T) {
+	var l Lag
+	if reason, taken := l.Reason(Limits{}), l.Take(); reason != "" || len(taken) != 0 {
+		t.Errorf("of nothing: %q, %v", reason, taken)
+	}
+	for range 2 {
+		for range 60 {
+			l.Begun(30 * time.Millisecond)
+		}
+		h, err := hdrhistogram.Decode(l.Take()[record.Lag])
+		if err != nil || h.TotalCount() != 60 {
+			t.Errorf("%v, %v", h, err)
+		}
+	}
+	if got := l.Reason(Limits{}); !strings.HasPrefix(got, "1 in 100 pieces of work began 30") {
+		t.Errorf("%q", got)
+	}
+	if got := l.Reason(Limits{Lag: 31 * time.Millisecond}); got != "" {
+		t.Errorf("%q", got)
+	}
+}

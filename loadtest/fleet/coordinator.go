@@ -86,6 +86,7 @@ type coordinator struct {
 	fault, lost     string
 	losses          *losses
 	saturated       []string
+	triggered       *triggered // nil: no broadcasts are asked for
 	holdEnd         <-chan time.Time
 }
 
@@ -176,6 +177,7 @@ func (c *coordinator) run(ctx, kill context.Context) record.End {
 	interrupted := c.supervise(ctx, kill)
 	stop()
 	c.judgeEnd(interrupted)
+	c.judgeTrigger()
 	end := record.End{At: c.now(), Arrived: c.arrived, Interrupted: interrupted, Error: c.fault, Lost: c.lost, Saturated: c.saturated}
 	c.end()
 	c.Emit(record.Line{End: &end})
@@ -345,7 +347,7 @@ func (c *coordinator) hold(ctx context.Context) {
 	if c.Trigger != nil {
 		beside, stop := context.WithCancel(ctx)
 		before := c.stopped
-		c.stopped, c.overdue = func() { stop(); before() }, stop
+		c.stopped, c.overdue, c.triggered = func() { stop(); before() }, stop, newTriggered()
 		c.beside.Go(func() { c.trigger(beside, at) })
 	}
 }

@@ -23,11 +23,13 @@ type Trigger struct {
 // beyond it are dropped.
 const maxTriggers = 64
 
-// triggered is what the trigger has done since the last sample.
+// triggered is what the trigger has done since the last sample, and how late, which is
+// kept for the run.
 type triggered struct {
 	mu     sync.Mutex
 	counts map[record.Count]int64
 	errors map[string]int64
+	lag    loadtest.Lag
 }
 
 func newTriggered() *triggered {
@@ -40,6 +42,24 @@ func (t *triggered) count(name record.Count) {
 	t.counts[name]++
 }
 
+// begun notes a broadcast that is asked for so long after it was due.
+func (t *triggered) begun(late time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts[record.Due]++
+	if late > time.Millisecond {
+		t.counts[record.Late]++
+	}
+	t.lag.Begun(late)
+}
+
+// reason is why the trigger may have been the bottleneck, or "".
+func (t *triggered) reason(limits loadtest.Limits) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lag.Reason(limits)
+}
+
 func (t *triggered) fail(kind string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +70,7 @@ func (t *triggered) fail(kind string) {
 func (t *triggered) sample() *record.Sample {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &record.Sample{Counts: t.counts, Errors: t.errors}
+	s := &record.Sample{Counts: t.counts, Errors: t.errors, Histograms: t.lag.Take()}
 	t.counts, t.errors = map[record.Count]int64{}, map[string]int64{}
 	return s
 }
@@ -61,7 +81,7 @@ func (c *coordinator) trigger(ctx context.Context, begin time.Time) {
 	series := c.Job.Scenario.Plan().Broadcasts
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: maxTriggers}}
 	defer client.CloseIdleConnections()
-	done := newTriggered()
+	done := c.triggered
 	var posting sync.WaitGroup
 	slots := make(chan struct{}, maxTriggers)
 	second := time.NewTicker(time.Second)
@@ -85,14 +105,22 @@ func (c *coordinator) trigger(ctx context.Context, begin time.Time) {
 	c.self(done.sample())
 }
 
+// judgeTrigger says whether the broadcasts were asked for too late, which deliveries are
+// charged with.
+func (c *coordinator) judgeTrigger() {
+	if c.triggered == nil {
+		return
+	}
+	if reason := c.triggered.reason(c.Job.Limits); reason != "" {
+		c.saturated = append(c.saturated, "coordinator: "+reason)
+	}
+}
+
 // post asks for broadcast k at all URLs.
 func (c *coordinator) post(ctx context.Context, client *http.Client, done *triggered, posting *sync.WaitGroup, slots chan struct{}, k int, dueAt time.Time) {
 	payload := loadtest.BroadcastPayload(c.Job.Run, k, c.Job.Scenario.Broadcasts.Bytes)
 	for _, url := range c.Trigger.URLs {
-		done.count(record.Due)
-		if time.Since(dueAt) > time.Millisecond {
-			done.count(record.Late)
-		}
+		done.begun(time.Since(dueAt))
 		select {
 		case slots <- struct{}{}:
 		default:

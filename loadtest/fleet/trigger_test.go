@@ -2,7 +2,11 @@ package fleet
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
@@ -24,6 +28,34 @@ func TestBroadcastsArePostedBySchedule(t *testing.T) {
 	}
 	if len(byID) != 4 || byID[0] != 10 || byID[3] != 10 || r.count(record.Expected) != 40 {
 		t.Errorf("%v, expected %d", byID, r.count(record.Expected))
+	}
+}
+
+// TestLateTriggerIsJudged has a limit that no program keeps to.
+func TestLateTriggerIsJudged(t *testing.T) {
+	s := newServer(t)
+	c, r := config(t, s, 1, "connections: 1", "hold: 1s", "broadcasts: {rate: 150, bytes: 64}")
+	c.Trigger = &Trigger{URLs: []string{s.post}, Token: "s3cret"}
+	c.Job.Limits.Lag = time.Nanosecond
+	end := runIt(t, t.Context(), c)
+	if len(end.Saturated) != 1 || !strings.HasPrefix(end.Saturated[0], "coordinator: 1 in 100 pieces of work began ") {
+		t.Errorf("%q", end.Saturated)
+	}
+	lags := int64(0)
+	for _, line := range r.lines {
+		if line.Sample == nil || line.Sample.Worker != record.Coordinator {
+			continue
+		}
+		if encoded := line.Sample.Histograms[record.Lag]; encoded != nil {
+			h, err := hdrhistogram.Decode(encoded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lags += h.TotalCount()
+		}
+	}
+	if lags != 150 {
+		t.Errorf("lag of %d broadcasts of 150", lags)
 	}
 }
 

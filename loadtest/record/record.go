@@ -74,7 +74,7 @@ type Sample struct {
 
 // Coordinator is Sample.Worker of the process that leads the workers: it has no
 // connections, triggers broadcasts by HTTP, and counts those that were due, late,
-// dropped and refused.
+// dropped and refused, with their lag.
 const Coordinator = -1
 
 // WholeMachine is Server.Target where the kernel's memory for sockets is told.
