@@ -44,7 +44,8 @@ const (
 	hasInput    = stateSet(1<<upgrading | 1<<open | 1<<closing | 1<<leaving)
 )
 
-// controlRoom is what control frames may have beyond Config.MaxBacklog.
+// controlRoom is what control frames of the client's own may have in the backlog, whatever
+// else is there.
 const controlRoom = 4 << 10
 
 // Conn is one connection. Its methods are for its loop only, that is within Handler
@@ -58,6 +59,7 @@ type Conn struct {
 	backlog []byte     // what the socket did not take; nil when it took all
 	fd      int32      // of the poller's; -1 for a link
 	age     int32      // tells events of the descriptor's last owner from its own
+	answers int32      // bytes of control frames queued since the backlog was empty
 	state   state
 	paused  bool
 	told    bool   // the handler knows, or will, that it ended
@@ -190,19 +192,22 @@ func (c *Conn) writable() {
 		return
 	}
 	if c.backlog = c.backlog[n:]; len(c.backlog) == 0 {
-		c.backlog = nil
+		c.backlog, c.answers = nil, 0
 		c.wire.watch(c)
 	}
 }
 
 // control sends a control frame of the client's own.
 func (c *Conn) control(op Opcode, payload []byte) {
-	if len(c.backlog) > c.loop.crowd.cfg.MaxBacklog+controlRoom {
+	if c.answers > controlRoom {
 		c.drop(true)
 		c.reportLater(1006, "", &Error{Kind: KindSlow})
 		return
 	}
 	_ = c.write(op, payload) // a broken connection ends by its input
+	if len(c.backlog) > 0 {
+		c.answers += int32(maxHead + len(payload))
+	}
 }
 
 // Close begins the close handshake (RFC 6455 section 7): Closed comes with the
