@@ -8,11 +8,9 @@ const turn = 64
 // arrive dials what is due, as far as handshakes may be under way. With a rate it
 // is open: late ones are late. Without one, a session is due when its turn comes.
 func (l *lane) arrive() {
-	if l.dialing || l.phase != arriving {
-		return // called back from within dial
+	if l.phase != arriving {
+		return
 	}
-	l.dialing = true
-	defer func() { l.dialing = false }()
 	series := l.plan.Connections
 	for n := 0; l.next < len(l.sessions) && l.opening < l.parallel; n++ {
 		now := l.e.now()
@@ -50,13 +48,11 @@ func (l *lane) wake(at time.Duration) {
 // dial opens a connection for an absent session.
 func (l *lane) dial(i int, dueAt time.Duration) {
 	s := &l.sessions[i]
-	s.conn, s.state, s.since, s.active = nil, opening, dueAt, l.e.now()
+	s.state, s.since, s.active = opening, dueAt, l.e.now()
 	l.opening++
 	l.count(dialed, 1)
 	target := l.e.targets[l.plan.Connections.Index(i)%len(l.e.targets)]
-	if c := l.loop.Dial(target, i); s.state == opening {
-		s.conn = c
-	}
+	s.conn = l.loop.Dial(target, i)
 }
 
 // retry is a session that was refused in a storm, and when it tries again.

@@ -71,7 +71,6 @@ type lane struct {
 	parallel int
 	freed    time.Duration // when the last handshake ended that others waited for
 	armed    bool          // a timer for the next one is set
-	dialing  bool          // arrive is running
 
 	// Hold.
 	held      time.Duration // its begin
@@ -194,7 +193,7 @@ func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 	l.settle()
 }
 
-// failed is called by the crowd, perhaps within Dial.
+// failed is called by the crowd.
 func (l *lane) failed(c *client.Conn, err *client.Error) {
 	s := &l.sessions[c.Tag()]
 	l.free(l.e.now())

@@ -32,8 +32,8 @@
 // A client has to mask its frames with a key that cannot be foreseen, so that a script
 // in a browser cannot put bytes of its choice on the wire and fool a proxy (RFC 6455
 // section 10.3). No foreign script chooses what a load tool sends, so a key per loop,
-// drawn once, protects as much as a key per frame and costs nothing. It is
-// not zero: a server might skip unmasking then, and look better than it is.
+// drawn once, protects as much as a key per frame and costs nothing. With a key of zero a
+// server might skip unmasking, and look better than it is: that is one key in 2^32.
 //
 // # Why not a library
 //
