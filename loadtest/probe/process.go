@@ -35,13 +35,14 @@ func Process(pid int) record.Process {
 		p.FDs = n
 	}
 	if cpu, delay, ok := scheduled(pid); ok {
-		p.CPU, p.Delay = cpu, delay // CPU to the nanosecond, where stat counts hundredths
+		// CPU to the nanosecond, where stat counts hundredths, but with the threads that ended.
+		p.CPU, p.Delay = max(p.CPU, cpu), delay
 	}
 	return p
 }
 
 // scheduled sums up, over all threads, how long they ran and how long they were
-// runnable and waited for a CPU. Threads that ended are missed: Go keeps its own.
+// runnable and waited for a CPU. Threads that ended are missed.
 func scheduled(pid int) (cpu, delay time.Duration, ok bool) {
 	threads, err := procfs.AllThreads(pid)
 	if err != nil {
