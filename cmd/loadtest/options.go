@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -62,7 +63,7 @@ func loadFlags() []cli.Flag {
 		texts("subprotocol", "offered in the handshake; may be repeated"),
 		toggle("insecure", "take any certificate from wss:// servers"),
 		text("handshake-timeout", "for TCP connection and upgrade together (default: 10s)"),
-		texts("sources", "local IP addresses to connect from, in turn, when one runs out of ports"))
+		texts("sources", "IP addresses of this machine to connect from, in turn, when one runs out of ports; not with workers on others"))
 	add("Broadcasts",
 		texts("broadcast-url", "broadcasts are asked for by POST of the payload to it; several are all asked"),
 		text("broadcast-token", "bearer token for it; a flag shows in the process list, so rather set LOADTEST_BROADCAST_TOKEN"),
@@ -237,8 +238,8 @@ func (r *reader) workers(o *options) {
 		o.workers = n
 	default:
 		for addr := range strings.SplitSeq(value, ",") {
-			host, port, ok := strings.Cut(strings.TrimSpace(addr), ":")
-			if _, err := strconv.ParseUint(port, 10, 16); !ok || host == "" || err != nil {
+			host, port, err := net.SplitHostPort(strings.TrimSpace(addr))
+			if _, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil {
 				r.bad("workers", value, "auto, a number from 1 to 1000, or host:port,... of workers")
 			}
 			o.remote = append(o.remote, strings.TrimSpace(addr))
@@ -262,6 +263,8 @@ func (o *options) check() error {
 		return usagef("--metrics: %d of them for %d --url: must be at most one for each", len(o.metrics), len(o.urls))
 	case len(o.pids) > len(o.urls):
 		return usagef("--server-pid: %d of them for %d --url: must be at most one for each", len(o.pids), len(o.urls))
+	case len(o.sources) > 0 && len(o.remote) > 0:
+		return usagef("--sources: are addresses of this machine, and --workers names others: set one of them")
 	case o.workers > o.scenario.Connections:
 		return usagef("--workers: %d for %d connections: must be at most as many", o.workers, o.scenario.Connections)
 	}

@@ -44,6 +44,8 @@ func TestBadCommandLines(t *testing.T) {
 	f(`--broadcast-message: bad value "hello": must contain {payload}`, "run", "broadcast", url, "--broadcast-message=hello")
 	f(`--workers: bad value "0": must be auto, a number from 1 to 1000, or host:port,... of workers`, "run", "idle", url, "--workers=0")
 	f(`--workers: bad value "host": must be auto, a number from 1 to 1000, or host:port,... of workers`, "run", "idle", url, "--workers=host")
+	f(`--workers: bad value "[::1]": must be auto, a number from 1 to 1000, or host:port,... of workers`, "run", "idle", url, "--workers=[::1]")
+	f(`--sources: are addresses of this machine, and --workers names others: set one of them`, "run", "idle", url, "--sources=127.0.0.1", "--workers=[::1]:7000")
 	f(`--workers: 7 for 5 connections: must be at most as many`, "run", "idle", url, "--workers=7", "--connections=5")
 	f(`--metrics: 2 of them for 1 --url: must be at most one for each`, "run", "idle", url, "--metrics=http://a/,http://b/")
 	f(`--server-pid: bad value "x": must be a process id`, "run", "idle", url, "--server-pid=x")
