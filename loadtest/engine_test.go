@@ -11,6 +11,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"github.com/wheelgate/wheelgate/loadtest/client"
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
 
@@ -254,6 +255,17 @@ func TestHalfOpenOnesSayNothing(t *testing.T) {
 	o.want(t, map[record.Count]int64{record.Vanished: 10, record.Left: 10, record.Closed: 0})
 	if during != 20 {
 		t.Errorf("the server saw %d of 20", during)
+	}
+}
+
+// TestOnlyTheSilentVanished: where the system cannot silence a connection, it is an error.
+func TestOnlyTheSilentVanished(t *testing.T) {
+	l := &lane{tally: newTally(), sessions: make([]session, 1)}
+	for _, kind := range []string{client.KindVanished, client.KindNotVanished, client.KindNotVanished} {
+		l.closed(&client.Conn{}, noFrame, &client.Error{Kind: kind})
+	}
+	if l.tally.counts[vanished] != 1 || l.tally.errors[client.KindNotVanished] != 2 || l.tally.counts[closed]+l.tally.counts[left] != 0 {
+		t.Errorf("%v, errors %v", l.tally.counts, l.tally.errors)
 	}
 }
 

@@ -210,8 +210,13 @@ func (l *lane) failed(c *client.Conn, err *client.Error) {
 // closed is called by the crowd.
 func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
 	s := &l.sessions[c.Tag()]
-	if err != nil && err.Kind == client.KindVanished {
-		return // counted by vanish
+	switch {
+	case err != nil && err.Kind == client.KindVanished:
+		l.count(vanished, 1)
+		return
+	case err != nil && err.Kind == client.KindNotVanished:
+		l.tally.errors[err.Kind]++
+		return
 	}
 	if s.conn != c {
 		l.count(left, 1)

@@ -218,7 +218,6 @@ func (l *lane) vanish(share float64) {
 			c := s.conn
 			l.lose(s, true)
 			s.state = silent
-			l.count(vanished, 1)
 			c.Vanish()
 		}
 	}

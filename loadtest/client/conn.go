@@ -255,15 +255,19 @@ func (c *Conn) end(kind string) {
 // arrives, so that nothing is acknowledged, and nothing is sent, no FIN and no RST. The
 // descriptor is kept until Abort or Crowd.Close, which send RST. What was sent before
 // and is not acknowledged yet is still repeated by TCP. Where there is no socket
-// filter (not Linux), the client only stops reading, and the error says so.
+// filter (not Linux), the client only stops reading: KindNotVanished.
 func (c *Conn) Vanish() {
 	if c.state == gone || c.state == silent {
 		return
 	}
+	kind := KindVanished
 	err := c.wire.vanish(c)
+	if err != nil {
+		kind = KindNotVanished
+	}
 	c.state = silent
 	c.in, c.backlog = nil, nil
-	c.reportLater(1006, "", &Error{Kind: KindVanished, Err: err})
+	c.reportLater(1006, "", &Error{Kind: kind, Err: err})
 }
 
 // Pause stops reading, once what has been read is handed out: the server's bytes stay in

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -121,6 +122,24 @@ func TestAbort(t *testing.T) {
 		on(c, func() {})
 		if len(x.events) > 0 {
 			t.Errorf("a second end: %v", <-x.events)
+		}
+	})
+}
+
+// audible is a wire that cannot be silenced.
+type audible struct{ wire }
+
+func (audible) vanish(*Conn) error { return errors.ErrUnsupported }
+
+// TestNotVanished: what could not be silenced is not called so.
+func TestNotVanished(t *testing.T) {
+	both(t, func(t *testing.T, x *fixture) {
+		x.serve(func(conn net.Conn) { _, _ = upgrade(conn); _, _ = io.Copy(io.Discard, conn) })
+		x.dial(Config{})
+		c := x.expect("opened").c
+		on(c, func() { c.wire = audible{c.wire}; c.Vanish() })
+		if e := x.expect("closed"); e.err.Kind != KindNotVanished || !errors.Is(e.err, errors.ErrUnsupported) {
+			t.Errorf("%v", e.err)
 		}
 	})
 }

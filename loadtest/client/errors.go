@@ -32,6 +32,7 @@ const (
 	KindClosed            = "closed"             // by Conn.Close
 	KindAborted           = "aborted"            // by Conn.Abort
 	KindVanished          = "vanished"           // by Conn.Vanish
+	KindNotVanished       = "not vanished"       // by Conn.Vanish, which could only stop reading
 )
 
 // Error says why a handshake or a connection ended.
