@@ -65,7 +65,7 @@ func (h *clients) Message(c *client.Conn, op client.Opcode, payload []byte, _ ti
 	}
 }
 
-func (h *clients) Closed(_ *client.Conn, _ int, _ string, err *client.Error) {
+func (h *clients) Closed(_ *client.Conn, _ int, _ string, err *client.Error, _ time.Time) {
 	h.firstError.CompareAndSwap(nil, err)
 	h.closed.Add(1)
 }

@@ -265,8 +265,8 @@ func (e *Engine) Message(c *client.Conn, _ client.Opcode, payload []byte, at tim
 }
 
 // Closed is part of client.Handler.
-func (e *Engine) Closed(c *client.Conn, code int, _ string, err *client.Error) {
-	e.lane(c).closed(c, code, err)
+func (e *Engine) Closed(c *client.Conn, code int, _ string, err *client.Error, at time.Time) {
+	e.lane(c).closed(c, code, err, at.Sub(e.start))
 }
 
 func (e *Engine) lane(c *client.Conn) *lane { return e.lanes[c.Loop().Index()] }

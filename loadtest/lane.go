@@ -183,7 +183,7 @@ func (l *lane) opened(c *client.Conn, connected, upgraded time.Duration) {
 	s.conn, s.state = c, open
 	s.active += connected
 	if s.storm {
-		l.tally.record(reconnect, now-s.lost)
+		l.tally.record(reconnect, s.active+upgraded-s.lost)
 		s.storm = false
 	}
 	if l.phase >= leaving {
@@ -208,7 +208,7 @@ func (l *lane) failed(c *client.Conn, err *client.Error) {
 }
 
 // closed is called by the crowd.
-func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
+func (l *lane) closed(c *client.Conn, code int, err *client.Error, at time.Duration) {
 	s := &l.sessions[c.Tag()]
 	switch {
 	case err != nil && err.Kind == client.KindVanished:
@@ -230,7 +230,7 @@ func (l *lane) closed(c *client.Conn, code int, err *client.Error) {
 		l.tally.errors[err.Kind]++
 	}
 	if e := l.e.job.Scenario.Expire; e != nil {
-		if over := l.e.now() - s.active - e.Timeout.Std(); over < 0 {
+		if over := at - s.active - e.Timeout.Std(); over < 0 {
 			l.count(early, 1)
 		} else {
 			l.tally.record(expiry, over)

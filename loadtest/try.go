@@ -61,4 +61,4 @@ func (t trial) Failed(_ *client.Conn, err *client.Error) { t <- err }
 
 func (trial) Message(*client.Conn, client.Opcode, []byte, time.Time) {}
 
-func (trial) Closed(*client.Conn, int, string, *client.Error) {}
+func (trial) Closed(*client.Conn, int, string, *client.Error, time.Time) {}

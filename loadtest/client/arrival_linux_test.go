@@ -67,6 +67,44 @@ func TestArrivalIsTheKernels(t *testing.T) {
 	}
 }
 
+// ending is a handler that notes when a close frame arrived.
+type ending struct {
+	*fixture
+	at chan time.Time
+}
+
+func (e *ending) Closed(_ *Conn, _ int, _ string, _ *Error, at time.Time) { e.at <- at }
+
+// TestArrivalOfCloseFrames: the server's, too, came when it came.
+func TestArrivalOfCloseFrames(t *testing.T) {
+	x := newFixture(t, false)
+	e := &ending{x, make(chan time.Time, 1)}
+	write, wrote := make(chan struct{}), make(chan time.Time, 1)
+	c := x.served(e, func(conn net.Conn) {
+		<-write
+		_, _ = conn.Write(serverFrame(Close, ""))
+		wrote <- time.Now()
+	})
+	defer close(write)
+	target := x.target()
+	for end := time.Now().Add(patience); ; { // Linux begins to stamp a little later
+		var sent time.Time
+		on(c, func() { // the loop is not looking meanwhile
+			write <- struct{}{}
+			sent = <-wrote
+		})
+		late := (<-e.at).Sub(sent)
+		if late <= time.Microsecond {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it arrived %v after it was sent", late)
+		}
+		on(c, func() { c.Loop().Dial(target, 0) })
+		c = x.expect("opened").c
+	}
+}
+
 // TestArrivalOfMany: what waits for its turn behind many others has not arrived later
 // for that.
 func TestArrivalOfMany(t *testing.T) {

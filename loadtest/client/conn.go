@@ -301,24 +301,25 @@ func (c *Conn) drop(reset bool) {
 func (c *Conn) report(code int, reason string, err *Error) {
 	if !c.told {
 		c.told = true
-		c.tell(code, reason, err)
+		c.tell(code, reason, err, time.Now())
 	}
 }
 
 // tell calls Failed when the connection was never open.
-func (c *Conn) tell(code int, reason string, err *Error) {
+func (c *Conn) tell(code int, reason string, err *Error, at time.Time) {
 	if c.hello != nil {
 		c.loop.crowd.handler.Failed(c, err)
 		return
 	}
-	c.loop.crowd.handler.Closed(c, code, reason, err)
+	c.loop.crowd.handler.Closed(c, code, reason, err, at)
 }
 
 // reportLater is for where the handler may be at work, or the caller not yet know c.
 func (c *Conn) reportLater(code int, reason string, err *Error) {
 	if !c.told {
 		c.told = true
-		c.loop.Post(func() { c.tell(code, reason, err) })
+		at := time.Now()
+		c.loop.Post(func() { c.tell(code, reason, err, at) })
 	}
 }
 

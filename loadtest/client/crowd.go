@@ -76,8 +76,9 @@ type Handler interface {
 	Message(c *Conn, op Opcode, payload []byte, at time.Time)
 	// Closed: an open connection ended; once, and no call for c follows. code and
 	// reason are the server's, 1005 for a close frame without code, 1006 if none came.
-	// err is nil when the server began the closing with a close frame.
-	Closed(c *Conn, code int, reason string, err *Error)
+	// err is nil when the server began the closing with a close frame. at is when that
+	// arrived, as for Message, or else when the end was noticed.
+	Closed(c *Conn, code int, reason string, err *Error, at time.Time)
 }
 
 // Crowd is many client connections on few goroutines.

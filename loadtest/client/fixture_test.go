@@ -131,7 +131,7 @@ func (x *fixture) Message(c *Conn, op Opcode, payload []byte, _ time.Time) {
 	x.events <- event{call: "message", c: c, op: op, payload: string(payload)}
 }
 
-func (x *fixture) Closed(c *Conn, code int, reason string, err *Error) {
+func (x *fixture) Closed(c *Conn, code int, reason string, err *Error, _ time.Time) {
 	x.events <- event{call: "closed", c: c, code: code, payload: reason, err: err}
 }
 

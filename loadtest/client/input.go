@@ -89,7 +89,7 @@ func (c *Conn) frame(op Opcode, payload []byte, at time.Time) error {
 			c.control(Pong, payload)
 		}
 	case Close:
-		return c.closedByServer(payload)
+		return c.closedByServer(payload, at)
 	default:
 		c.loop.crowd.handler.Message(c, op, payload, at)
 	}
@@ -98,7 +98,7 @@ func (c *Conn) frame(op Opcode, payload []byte, at time.Time) error {
 
 // closedByServer answers the server's close frame, tells the handler, and waits for
 // the server to close TCP: the side that closes first keeps the port (TIME_WAIT).
-func (c *Conn) closedByServer(payload []byte) error {
+func (c *Conn) closedByServer(payload []byte, at time.Time) error {
 	code, reason, err := parseClose(payload)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (c *Conn) closedByServer(payload []byte) error {
 		_ = c.write(Close, payload[:min(len(payload), 2)])
 	}
 	c.leave()
-	c.tell(code, reason, cause)
+	c.tell(code, reason, cause, at)
 	return nil
 }
 
@@ -140,5 +140,5 @@ func (c *Conn) violated(err error) {
 		_ = c.write(Close, closePayload(e.code, ""))
 	}
 	c.leave()
-	c.tell(1006, "", &Error{Kind: e.kind, Err: err})
+	c.tell(1006, "", &Error{Kind: e.kind, Err: err}, time.Now())
 }
