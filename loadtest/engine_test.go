@@ -305,6 +305,24 @@ func TestSlowReadersAreNoReceivers(t *testing.T) {
 	}
 }
 
+// TestSlowReadersOfALateLane has a lane that comes to the hold after another's first
+// broadcast.
+func TestSlowReadersOfALateLane(t *testing.T) {
+	s := &server{}
+	s.message = func(_ *gws.Conn, payload []byte) { s.broadcast(payload) }
+	s.serve(t)
+	o := run(t, t.Context(), Job{
+		Targets: []string{s.url}, BroadcastMessage: "{payload}", Loops: 2,
+		Scenario: parse(t, "connections: 20", "hold: 1s", "broadcasts: {rate: 1, bytes: 100}", "slow_readers: {share: 0.5}"),
+	}, func(e *Engine) {
+		e.lanes[1].at(e.now(), func(time.Time) { <-time.After(300 * time.Millisecond) })
+	})
+	o.want(t, map[record.Count]int64{record.Paused: 10, record.Expected: 10})
+	if n := o.total(record.Deliver); n != 10 {
+		t.Errorf("%d deliveries to 10", n)
+	}
+}
+
 func TestDrainIsWaitedFor(t *testing.T) {
 	s := (&server{opened: closeAfter(700 * time.Millisecond)}).serve(t)
 	o := run(t, t.Context(), Job{Targets: []string{s.url}, Scenario: parse(t, "connections: 5", "hold: 100ms", "drain: {within: 20s}")}, nil)

@@ -85,7 +85,7 @@ func (l *lane) awaitHold(begin time.Duration) {
 
 func (l *lane) hold() {
 	if l.phase > arrived {
-		return // leaving already
+		return // leaving already, or begun by a broadcast
 	}
 	l.phase = holding
 	if l.cut {
@@ -251,8 +251,13 @@ func (l *lane) message(c *client.Conn, payload []byte, at time.Duration) {
 		l.pending--
 		l.tally.record(echo, at-l.held-l.plan.Messages.DueIndex(k))
 		l.settle()
-	case kind == kindBroadcast && s.conn == c && !s.slow && k < l.plan.Broadcasts.Total:
-		l.receipt(c.Tag(), k, at)
+	case kind == kindBroadcast && k < l.plan.Broadcasts.Total:
+		if l.phase == arrived {
+			l.hold() // another lane was faster, and who is to be slow or silent here is not yet
+		}
+		if s.conn == c && !s.slow {
+			l.receipt(c.Tag(), k, at)
+		}
 	}
 }
 
