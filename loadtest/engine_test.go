@@ -11,7 +11,6 @@ import (
 
 	"github.com/lxzan/gws"
 
-	"github.com/wheelgate/wheelgate/loadtest/client"
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
 
@@ -90,24 +89,6 @@ func TestSessionsEndedEarlyAreCounted(t *testing.T) {
 	o.want(t, map[record.Count]int64{record.Closed: 20, record.Early: 20})
 	if o.total(record.Expiry) != 0 {
 		t.Errorf("%d early ones were measured too", o.total(record.Expiry))
-	}
-}
-
-// TestLatenciesEndByArrival has a loop that comes to a close frame, and to the answer to
-// a handshake, a minute after they arrived.
-func TestLatenciesEndByArrival(t *testing.T) {
-	c := &client.Conn{}
-	l := waiting(1)
-	l.parallel, l.e.start = 1, l.e.start.Add(-time.Minute)
-	l.e.job.Scenario = parse(t, "connections: 1", "expire: {timeout: 1s}")
-	l.sessions[0].conn, l.sessions[0].active = c, 100*time.Millisecond
-	l.closed(c, 4202, nil, 1150*time.Millisecond)
-	l.sessions[0] = session{state: opening, storm: true, lost: 2 * time.Second, active: 2100 * time.Millisecond}
-	l.opened(c, 20*time.Millisecond, 30*time.Millisecond)
-	for m, want := range map[measure]time.Duration{expiry: 50 * time.Millisecond, reconnect: 150 * time.Millisecond} {
-		if got := time.Duration(l.tally.histograms[m].Max()); got < want || got > want+time.Millisecond {
-			t.Errorf("%s: %v, want %v", measureNames[m], got, want)
-		}
 	}
 }
 
@@ -276,17 +257,6 @@ func TestHalfOpenOnesSayNothing(t *testing.T) {
 	}
 }
 
-// TestOnlyTheSilentVanished: where the system cannot silence a connection, it is an error.
-func TestOnlyTheSilentVanished(t *testing.T) {
-	l := &lane{tally: newTally(), sessions: make([]session, 1)}
-	for _, kind := range []string{client.KindVanished, client.KindNotVanished, client.KindNotVanished} {
-		l.closed(&client.Conn{}, noFrame, &client.Error{Kind: kind}, 0)
-	}
-	if l.tally.counts[vanished] != 1 || l.tally.errors[client.KindNotVanished] != 2 || l.tally.counts[closed]+l.tally.counts[left] != 0 {
-		t.Errorf("%v, errors %v", l.tally.counts, l.tally.errors)
-	}
-}
-
 func TestSlowReadersAreNoReceivers(t *testing.T) {
 	s := &server{}
 	s.message = func(_ *gws.Conn, payload []byte) { s.broadcast(payload) }
@@ -302,24 +272,6 @@ func TestSlowReadersAreNoReceivers(t *testing.T) {
 	o.want(t, map[record.Count]int64{record.Expected: 5 * (20 - slow)})
 	if o.total(record.Deliver) != 5*(20-slow) {
 		t.Errorf("%d deliveries to %d", o.total(record.Deliver), 20-slow)
-	}
-}
-
-// TestSlowReadersOfALateLane has a lane that comes to the hold after another's first
-// broadcast.
-func TestSlowReadersOfALateLane(t *testing.T) {
-	s := &server{}
-	s.message = func(_ *gws.Conn, payload []byte) { s.broadcast(payload) }
-	s.serve(t)
-	o := run(t, t.Context(), Job{
-		Targets: []string{s.url}, BroadcastMessage: "{payload}", Loops: 2,
-		Scenario: parse(t, "connections: 20", "hold: 1s", "broadcasts: {rate: 1, bytes: 100}", "slow_readers: {share: 0.5}"),
-	}, func(e *Engine) {
-		e.lanes[1].at(e.now(), func(time.Time) { <-time.After(300 * time.Millisecond) })
-	})
-	o.want(t, map[record.Count]int64{record.Paused: 10, record.Expected: 10})
-	if n := o.total(record.Deliver); n != 10 {
-		t.Errorf("%d deliveries to 10", n)
 	}
 }
 

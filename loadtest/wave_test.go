@@ -128,3 +128,30 @@ func TestLeaversAreNotMissing(t *testing.T) {
 		t.Errorf("%+v, %d deliveries, expected %d", b, o.total(record.Deliver), o.counts[record.Expected])
 	}
 }
+
+// TestSlowReadersOfALateLane has a lane that comes to the hold after another's first
+// broadcast.
+func TestSlowReadersOfALateLane(t *testing.T) {
+	s := &server{}
+	s.message = func(_ *gws.Conn, payload []byte) { s.broadcast(payload) }
+	s.serve(t)
+	o := run(t, t.Context(), Job{
+		Targets: []string{s.url}, BroadcastMessage: "{payload}", Loops: 2,
+		Scenario: parse(t, "connections: 20", "hold: 1s", "broadcasts: {rate: 1, bytes: 100}", "slow_readers: {share: 0.5}"),
+	}, func(e *Engine) {
+		l := e.lanes[1]
+		var stall func(time.Time)
+		stall = func(time.Time) {
+			if !l.told {
+				l.at(e.now(), stall)
+				return
+			}
+			<-time.After(300 * time.Millisecond)
+		}
+		l.at(e.now(), stall)
+	})
+	o.want(t, map[record.Count]int64{record.Paused: 10, record.Expected: 10})
+	if n := o.total(record.Deliver); n != 10 {
+		t.Errorf("%d deliveries to 10", n)
+	}
+}
