@@ -8,9 +8,9 @@ import "slices"
 // to the next. uWebSockets calls it corking, but does it for one at a time.
 const (
 	// batchTurns is how many connections with something to write the first of them waits for.
-	batchTurns = 32
+	batchTurns = 64
 	// batchBytes is what they have together; who finds no room is written to at once.
-	batchBytes = 32 << 10
+	batchBytes = 64 << 10
 )
 
 // cork is whether what is sent to a connection joins its loop's batch.

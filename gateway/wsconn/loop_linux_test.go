@@ -119,7 +119,8 @@ func testReadAhead(t *testing.T, ring bool) {
 		}
 	})
 	holder, _ := srv.connect()
-	lengths := []int{0, 100, 2048 - 8 - 1, 2048 - 8, 2048 - 8 + 1, 5000, 40_000} // with 8 bytes of header
+	const header = 8
+	lengths := []int{0, 100, 1024 - header - 1, 1024 - header, 1024 - header + 1, 5000, 40_000}
 	var clients []*client
 	var sessions []*session
 	payload := func(i int) string {
