@@ -5,7 +5,8 @@ set -euo pipefail
 results=$(cd "$(dirname "$0")" && pwd)/results
 name=$1
 shift
-commit=$(git describe --always --dirty)
+commit=$(git describe --always)
+git diff --quiet HEAD -- "$(git rev-parse --show-toplevel)" ":!$results" || commit+=-dirty # what was recorded just before does not count
 mkdir -p "$results"
 {
   echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
