@@ -118,8 +118,8 @@ func TestIdleAdminConnectionsGiveWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if answer.StatusCode != http.StatusOK || answer.Close {
-			t.Fatalf("%s, close: %v", answer.Status, answer.Close)
+		if answer.StatusCode != http.StatusOK { // it may close: whose turn it is when all give way
+			t.Fatal(answer.Status)
 		}
 		return conn
 	}
