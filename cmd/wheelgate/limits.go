@@ -57,8 +57,8 @@ func limitSessions(o *options, l fileLimit, log zerolog.Logger) error {
 // newBallast returns memory that counts as heap and is never touched, so that it takes
 // none of the system's. The collector runs when the heap has doubled, and the heap of
 // quiet sessions is so small that the garbage of a few hundred handshakes does that,
-// which made a fifth of their cost; more than this gains no more.
-func newBallast() []byte { return make([]byte, 8<<20) }
+// which made a fifth of their cost. More of it would hide what sessions take behind garbage.
+func newBallast() []byte { return make([]byte, 4<<20) }
 
 // memoryShare is the part of the cgroup's memory that the Go heap may fill;
 // socket buffers count in the cgroup too.
