@@ -123,7 +123,6 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 	// The wheel first: whoever finds the session may reschedule it.
 	g.wheel.Add(&s.entry, s, s.key.slot)
 	g.hub.insert(s)
-	g.metrics.opened.Inc()
 	g.logOpened(s)
 	if g.draining.Load() {
 		// The drain may have looked over the sessions before this one was there.

@@ -133,8 +133,9 @@ func (g *Gateway) Sessions(cursor uint32, limit int) (sessions []*Session, next 
 
 // Stats are the gateway's figures at a glance; see Registry for all of them.
 type Stats struct {
-	Sessions int // open now
-	Limit    int // 0: none
+	Sessions int   // open now
+	Opened   int64 // since the start
+	Limit    int   // 0: none
 	Draining bool
 	Wheel    wheel.Stats
 }
@@ -143,6 +144,7 @@ type Stats struct {
 func (g *Gateway) Stats() Stats {
 	return Stats{
 		Sessions: int(g.hub.count.Load()),
+		Opened:   g.hub.opened.Load(),
 		Limit:    int(g.hub.limit),
 		Draining: g.draining.Load(),
 		Wheel:    g.wheel.Stats(),

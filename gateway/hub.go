@@ -69,6 +69,7 @@ type hub struct {
 	limit  int64 // 0: none
 	places atomic.Int64
 	count  atomic.Int64
+	opened atomic.Int64 // sessions so far
 	turn   atomic.Uint32
 	shards [hubShards]hubShard
 }
@@ -118,6 +119,7 @@ func (h *hub) insert(s *Session) {
 	shard.slots[index] = s
 	shard.mu.Unlock()
 	h.count.Add(1)
+	h.opened.Add(1)
 }
 
 // remove forgets s and gives back its place.

@@ -10,7 +10,6 @@ import (
 // are looked up once: that costs more than the increment.
 type metrics struct {
 	registry  *prometheus.Registry
-	opened    prometheus.Counter
 	closed    [reasonCount]prometheus.Counter
 	expired   prometheus.Counter
 	duration  prometheus.Histogram
@@ -29,7 +28,6 @@ const nativeFactor = 1.1
 func newMetrics(g *Gateway) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		opened:   newCounter("sessions_opened_total", "Sessions that were opened."),
 		expired:  newCounter("sessions_expired_total", "Sessions closed for inactivity."),
 		received: newCounter("messages_received_total", "Data messages received from clients."),
 		sent:     newCounter("messages_sent_total", "Data messages accepted for sending to a client."),
@@ -42,7 +40,7 @@ func newMetrics(g *Gateway) *metrics {
 			prometheus.ExponentialBuckets(0.0001, 4, 10)),
 		rejected: make(map[*rejection]prometheus.Counter),
 	}
-	m.registry.MustRegister(m.opened, m.expired, m.received, m.sent, m.logLines, m.duration, m.lateness, m.broadcast)
+	m.registry.MustRegister(m.expired, m.received, m.sent, m.logLines, m.duration, m.lateness, m.broadcast)
 	m.registerVectors()
 	m.registerGauges(g)
 	return m
@@ -70,6 +68,7 @@ func (m *metrics) registerGauges(g *Gateway) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, read))
 	}
 	gauge("sessions", "Sessions open now.", func() float64 { return float64(g.hub.count.Load()) })
+	counter("sessions_opened_total", "Sessions that were opened.", func() float64 { return float64(g.hub.opened.Load()) })
 	gauge("sessions_limit", "Most sessions that may be open; 0 is no limit.", func() float64 { return float64(g.hub.limit) })
 	gauge("wheel_entries", "Deadlines in the expiry wheel.", func() float64 { return float64(g.wheel.Stats().Entries) })
 	gauge("wheel_queued", "Due deadlines waiting for their turn.", func() float64 { return float64(g.wheel.Stats().Queued) })
