@@ -120,12 +120,14 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	defer stop()
 	public, admin := s.publicServer(g, o), s.adminServer(g, o)
 
-	var drained sync.WaitGroup
+	var drained, scavenging sync.WaitGroup
 	faults := make(chan error, 3) // as many as there are senders
 	drained.Go(func() {
 		faults <- g.Run(ctx)
 		stop() // in case it never began
 	})
+	scavenger := newScavenger(g, s.log)
+	scavenging.Go(func() { scavenger.run(ctx) })
 	awaitReady(ctx, g) // so that nobody is refused for coming early
 
 	var serving sync.WaitGroup
@@ -145,6 +147,7 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	drained.Wait()
 	shutDown(public, admin)
 	serving.Wait()
+	scavenging.Wait()
 	close(faults)
 	var all []error
 	for fault := range faults {
