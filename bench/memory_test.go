@@ -35,7 +35,7 @@ type memoryGate struct {
 // memoryBuffer is what a pipe holds: a few small messages.
 const memoryBuffer = 1 << 10
 
-func newMemoryGate(tb testing.TB) *memoryGate {
+func newMemoryGate(tb testing.TB, configure ...func(*gateway.Config)) *memoryGate {
 	m := &memoryGate{ended: make(chan struct{})}
 	cfg := gateway.DefaultConfig()
 	cfg.Transport = wsconn.KindLoop
@@ -43,6 +43,9 @@ func newMemoryGate(tb testing.TB) *memoryGate {
 	cfg.PingInterval = 0
 	cfg.DrainWindow = 0
 	cfg.Hooks.Close = m.closed
+	for _, c := range configure {
+		c(&cfg)
+	}
 	var err error
 	if m.Gateway, err = gateway.New(cfg); err != nil {
 		tb.Fatal(err)
@@ -89,8 +92,10 @@ type hijacked struct {
 
 func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.end, h.rw, nil }
 
-// connect adds n clients, each of which has read its 101.
-func (m *memoryGate) connect(tb testing.TB, n int) {
+// connect adds n clients of the echo, each of which has read its 101.
+func (m *memoryGate) connect(tb testing.TB, n int) { tb.Helper(); m.connectTo(tb, m.Echo(), n) }
+
+func (m *memoryGate) connectTo(tb testing.TB, gate http.Handler, n int) {
 	request, err := http.NewRequest(http.MethodGet, "http://gate.test/echo", nil)
 	if err != nil {
 		tb.Fatal(err)
@@ -103,10 +108,9 @@ func (m *memoryGate) connect(tb testing.TB, n int) {
 	}
 	rw := bufio.NewReadWriter(bufio.NewReaderSize(&bytes.Buffer{}, 16), bufio.NewWriterSize(nil, 16))
 	answer := make([]byte, memoryBuffer)
-	echo := m.Echo()
 	for range n {
 		client, server := wsconn.Pipe(memoryBuffer)
-		echo.ServeHTTP(hijacked{end: server, rw: rw}, request)
+		gate.ServeHTTP(hijacked{end: server, rw: rw}, request)
 		if n, _ := client.TryRead(answer); !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 101 ")) {
 			tb.Fatalf("refused: %q", answer[:n])
 		}
