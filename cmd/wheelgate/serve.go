@@ -118,7 +118,8 @@ func (s *listeners) closeListeners() {
 func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	public, admin := s.publicServer(g, o), s.adminServer(g, o)
+	panics := newPanics(g.Registry(), s.log)
+	public, admin := s.publicServer(g, o, panics), s.adminServer(g, o, panics)
 
 	var drained, scavenging sync.WaitGroup
 	faults := make(chan error, 3) // as many as there are senders
@@ -194,8 +195,8 @@ func shutDown(servers ...*http.Server) {
 
 // publicServer serves the clients. All of its timeouts are the handshake's: they
 // end when a connection becomes a session.
-func (s *listeners) publicServer(g *gateway.Gateway, o *options) *http.Server {
-	server := s.server(publicHandler(g, o.echo))
+func (s *listeners) publicServer(g *gateway.Gateway, o *options, p *panics) *http.Server {
+	server := s.server(p.guard(publicHandler(g, o.echo)))
 	server.MaxHeaderBytes = 4096 // net/http adds 4096: the header limit is 8 KiB
 	server.ReadHeaderTimeout = o.gateway.HandshakeTimeout
 	server.ReadTimeout = o.gateway.HandshakeTimeout
@@ -214,8 +215,8 @@ func (s *listeners) publicServer(g *gateway.Gateway, o *options) *http.Server {
 }
 
 // adminServer serves operators and their programs.
-func (s *listeners) adminServer(g *gateway.Gateway, o *options) *http.Server {
-	server := s.server(api.New(api.Options{Gateway: g, Token: o.adminToken, Version: metricsVersion()}))
+func (s *listeners) adminServer(g *gateway.Gateway, o *options, p *panics) *http.Server {
+	server := s.server(p.guard(api.New(api.Options{Gateway: g, Token: o.adminToken, Version: metricsVersion()})))
 	server.MaxHeaderBytes = 12 << 10 // and 4 KiB more: 16 KiB
 	server.ReadHeaderTimeout = 5 * time.Second
 	server.ReadTimeout = 30 * time.Second
