@@ -33,7 +33,7 @@ type CloseCodes uint8
 
 const (
 	// CodesApp: 41xx and 42xx mean "come back", 45xx "stay away", which the common
-	// client libraries read alike.
+	// client libraries read alike. What RFC 6455 has a code for keeps that code.
 	CodesApp CloseCodes = iota
 	// CodesRFC: only the codes of RFC 6455 section 7.4.1 and IANA's registry.
 	CodesRFC
@@ -75,7 +75,7 @@ var endings = [reasonCount]ending{
 	ReasonPongTimeout:    {"pong_timeout", 4201, 1001},
 	ReasonIdleTimeout:    {"idle_timeout", 4202, 1001},
 	ReasonKicked:         {"kicked", 4503, 1008},
-	ReasonProtocol:       {"protocol", 4506, 1002},
+	ReasonProtocol:       {"protocol", 1002, 1002},
 	ReasonTooBig:         {"too_big", 1009, 1009},
 	ReasonBadUTF8:        {"bad_utf8", 1007, 1007},
 	ReasonInternal:       {"internal", 1011, 1011},

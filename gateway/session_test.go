@@ -199,15 +199,15 @@ func TestBrokenFrames(t *testing.T) {
 			body   []byte
 			code   uint16
 		}{
-			{"a length of 2^63 (kills a process on plain gws)", 0x82, []byte{0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, nil, 4506},
-			{"a length of 2^64-1", 0x82, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nil, 4506},
+			{"a length of 2^63 (kills a process on plain gws)", 0x82, []byte{0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, nil, 1002},
+			{"a length of 2^64-1", 0x82, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nil, 1002},
 			{"over the message limit", 0x82, []byte{0xff, 0, 0, 0, 0, 0, 1, 0, 1}, nil, 1009},
-			{"RSV1 without an extension", 0xc2, []byte{0x80}, nil, 4506},
-			{"not masked", 0x82, []byte{0x00}, nil, 4506},
-			{"a length longer than needed", 0x82, []byte{0xfe, 0, 1}, []byte("x"), 4506},
-			{"a reserved opcode", 0x83, []byte{0x80}, nil, 4506},
-			{"a fragmented ping", 0x09, []byte{0x80}, nil, 4506},
-			{"a continuation of nothing", 0x80, []byte{0x80}, nil, 4506},
+			{"RSV1 without an extension", 0xc2, []byte{0x80}, nil, 1002},
+			{"not masked", 0x82, []byte{0x00}, nil, 1002},
+			{"a length longer than needed", 0x82, []byte{0xfe, 0, 1}, []byte("x"), 1002},
+			{"a reserved opcode", 0x83, []byte{0x80}, nil, 1002},
+			{"a fragmented ping", 0x09, []byte{0x80}, nil, 1002},
+			{"a continuation of nothing", 0x80, []byte{0x80}, nil, 1002},
 			{"text that is not UTF-8", 0x81, []byte{0x81}, []byte{0xff}, 1007},
 		} {
 			t.Run(c.name, func(t *testing.T) {

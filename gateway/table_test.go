@@ -25,6 +25,11 @@ func TestReasonTable(t *testing.T) {
 			t.Errorf("%s: %d is in no range of ours", row.token, row.app)
 		}
 	}
+	for r, code := range map[Reason]uint16{ReasonProtocol: 1002, ReasonBadUTF8: 1007, ReasonTooBig: 1009, ReasonInternal: 1011} {
+		if row := endings[r]; row.app != code || row.rfc != code {
+			t.Errorf("%s: %d and %d; RFC 6455 has %d", row.token, row.app, row.rfc, code)
+		}
+	}
 }
 
 // TestSessionSize: what a session weighs is multiplied by a million. Growing out
