@@ -34,6 +34,8 @@ func testContract(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		{"violations", contractViolations},
 		{"unfinished messages", contractUnfinished},
 		{"one unfinished after another", contractUnfinishedAnew},
+		{"text", contractText},
+		{"text that is not UTF-8", contractBadText},
 		{"outbox full", contractOutboxFull},
 		{"messages", contractSendMessage},
 		{"close behind backlog", contractCloseBehindBacklog},

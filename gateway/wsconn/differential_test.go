@@ -55,21 +55,40 @@ func gwsOn(input []byte) *recorder {
 	return r
 }
 
+// completed is input up to the end of the message that g refuses from byte n on, with what
+// it lacks made up.
+func completed(input []byte, n int, g *guard) []byte {
+	rest := max(1, int(g.length)) // of the frame at hand, or the last byte of its header
+	all := slices.Concat(input, make([]byte, rest))[:n+rest]
+	if g.first&finBit == 0 {
+		all = append(all, maskedFrame(0x80, "")...)
+	}
+	return all
+}
+
 // FuzzAgainstGws: what the splitter makes of any input in any cuts gives the same
 // events as stock gws on the input itself, as far as the guard lets it see it:
-// messages in the same order, and controls in theirs.
+// messages in the same order, and controls in theirs. What it refuses as no UTF-8, stock
+// gws refuses when it is whole.
 func FuzzAgainstGws(f *testing.F) {
 	f.Add(bytes.Join([][]byte{maskedFrame(0x01, "be"), maskedFrame(0x89, "p"), maskedFrame(0x80, "gun"), maskedFrame(0x88, "\x03\xe8")}, nil), []byte{2, 0, 5})
 	f.Add(bytes.Join([][]byte{maskedFrame(0x01, "\xff"), maskedFrame(0x8a, ""), maskedFrame(0x80, "x"), maskedFrame(0x82, "y")}, nil), []byte{1})
+	f.Add(append(maskedFrame(0x81, "whole"), maskedFrame(0x81, "h\xe4lf")...), []byte{20})
 	f.Add(append(maskedFrame(0x02, "unfinished"), maskedFrame(0x88, "\x03")...), []byte{7})
 	f.Add(append(maskedFrame(0x82, "whole"), maskedFrame(0xa2, "rsv")...), []byte{})
 	f.Add(append(maskedFrame(0xc2, "\x4a\x4c\x4a\x06\x00"), maskedFrame(0x41, "\x4a\x4c")...), []byte{9})
 	f.Fuzz(func(t *testing.T, input, cuts []byte) {
-		ours, _, _ := pieces(input, cuts)
-		g := guard{maxMessage: 1 << 10, deflate: true}
-		got, want := gwsOn(ours), gwsOn(input[:g.admit(input)])
+		ours, _, g := pieces(input, cuts)
+		admitted := input[:(&guard{maxMessage: 1 << 10, deflate: true}).admit(input, new(utf8Check))]
+		got, want := gwsOn(ours), gwsOn(admitted)
 		if !slices.Equal(got.messages, want.messages) {
 			t.Errorf("messages %v; stock gws %v", got.messages, want.messages)
+		}
+		if g.violation == InvalidUTF8 {
+			refused := gwsOn(completed(input, len(admitted), &g))
+			if last := refused.controls[len(refused.controls)-1]; last != "end "+gws.ErrTextEncoding.Error() || !slices.Equal(refused.messages, want.messages) {
+				t.Errorf("stock gws makes of the text that is refused %v, %s", refused.messages, last)
+			}
 		}
 		// The last word is how the input ended, which is cut elsewhere.
 		g1, w1 := got.controls[:len(got.controls)-1], want.controls[:len(want.controls)-1]

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lxzan/gws"
 )
@@ -21,6 +22,8 @@ type source interface {
 	noteClose(err error)
 	// bound is the longest message that is let through, in bytes.
 	bound() int
+	// inflates reports whether messages may have come compressed.
+	inflates() bool
 	// refuse ends the input with a close code, as gws's own refusals do.
 	refuse(code uint16)
 }
@@ -41,6 +44,8 @@ func (events) OnMessage(socket *gws.Conn, message *gws.Message) {
 	case deaf:
 	case len(payload) > s.bound(): // inflated; the guard bounds what comes in
 		s.refuse(1009)
+	case s.inflates() && message.Opcode == gws.OpcodeText && !utf8.Valid(payload):
+		s.refuse(1007) // inflated; the guard has judged what comes in as it is
 	default:
 		h.Message(Opcode(message.Opcode), payload)
 	}
@@ -91,7 +96,12 @@ const gwsTooLarge = "gws: message too large"
 
 func (v *verdict) refuse(code uint16) { v.refusal = code }
 
-func (v *verdict) noteClose(err error) { _ = errors.As(err, &v.peerClose) }
+// noteClose comes after Write of what gws would answer to the peer's close frame.
+func (v *verdict) noteClose(err error) {
+	if errors.As(err, &v.peerClose) && !utf8.Valid(v.peerClose.Reason) {
+		v.refusal = 1007
+	}
+}
 
 // report tells h why there is no more input, if it was not the network. What gws
 // objected to comes before what the guard did: it stands earlier in the input.

@@ -28,11 +28,12 @@ type goroutineConn struct {
 	// Owned by the reader; by Upgrade until there is one.
 	handler     Handler
 	guard       guard
-	early       []byte // read by net/http, not by us; nil when used up
-	readErr     error  // what ended the input, nil while it goes on
-	established bool   // the 101 is written
-	counted     int    // bytes of the transport's partials
-	fragments   int64  // bytes read since the unfinished message began in fragments
+	text        utf8Check // of the unfinished message
+	early       []byte    // read by net/http, not by us; nil when used up
+	readErr     error     // what ended the input, nil while it goes on
+	established bool      // the 101 is written
+	counted     int       // bytes of the transport's partials
+	fragments   int64     // bytes read since the unfinished message began in fragments
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.

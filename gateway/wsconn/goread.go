@@ -131,7 +131,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		return 0, w.c.readErr
 	}
 	w.c.handler.Heard()
-	if n = w.c.guard.admit(p[:n]); n == 0 {
+	if n = w.c.guard.admit(p[:n], &w.c.text); n == 0 {
 		return 0, errGuarded
 	}
 	w.c.boundFragments(n)
@@ -193,4 +193,5 @@ func (w *wire) reader() (Handler, bool) {
 
 func (w *wire) noteClose(err error) { w.c.verdict.noteClose(err) }
 func (w *wire) bound() int          { return w.c.transport.cfg.MaxMessage }
+func (w *wire) inflates() bool      { return w.c.guard.deflate }
 func (w *wire) refuse(code uint16)  { w.c.verdict.refuse(code) }

@@ -47,7 +47,6 @@ func newUpgrader(cfg *Config) *gws.Upgrader {
 		// control frames too.
 		ReadMaxPayloadSize: max(cfg.maxIncoming(), maxControl),
 		ReadBufferSize:     readBuffer,
-		CheckUtf8Enabled:   true,
 		NewSession:         noSession,
 		Logger:             silent{},
 		Recovery:           func(gws.Logger) {}, // Config.guarded recovers

@@ -9,7 +9,9 @@ package wsconn
 // gives the same answer however the input is split. It also says where frames
 // and messages end, for a transport that hands gws whole messages only.
 //
-// UTF-8 and the payload of close frames are left to gws.
+// Text that is not UTF-8 it refuses at the first wrong byte. What that takes between
+// two pieces of a message, a utf8Check, the caller keeps, as long as one is unfinished.
+// A compressed text is judged when it is inflated, a close frame by gws and verdict.
 type guard struct {
 	length     uint64 // of the payload; in the payload, what is still to come
 	message    int32  // payload bytes announced so far for the unfinished message
@@ -67,7 +69,7 @@ const (
 
 // next takes bytes of p up to the end of a frame and says how many and what
 // ends there. After stepClose and stepRefused it takes nothing more.
-func (g *guard) next(p []byte) (n int, s step) {
+func (g *guard) next(p []byte, text *utf8Check) (n int, s step) {
 	if g.end != stepMore {
 		return 0, g.end
 	}
@@ -75,37 +77,53 @@ func (g *guard) next(p []byte) (n int, s step) {
 		if n == len(p) {
 			return n, stepMore
 		}
-		if !g.header(p[n]) {
+		if !g.header(p[n], text) {
 			g.end = stepRefused
 			return n, stepRefused
 		}
 		n++
 	}
-	k := min(uint64(len(p)-n), g.length)
-	n += int(k)
-	g.length -= k
+	k := int(min(uint64(len(p)-n), g.length))
+	if valid := g.takeText(p[n:n+k], text); valid < k {
+		g.length -= uint64(valid)
+		g.stop(InvalidUTF8)
+		return n + valid, stepRefused
+	}
+	n += k
+	g.length -= uint64(k)
 	if g.length > 0 {
 		return n, stepMore
 	}
 	return n, g.frameEnd()
 }
 
+// takeText says how many bytes of the payload at hand may pass.
+func (g *guard) takeText(payload []byte, text *utf8Check) int {
+	if g.isControl() {
+		return len(payload)
+	}
+	return text.take(payload, g.first&finBit != 0 && uint64(len(payload)) == g.length)
+}
+
 // admit says how many bytes of p may be handed on; fewer than all of them only
 // if the guard has come to its end.
-func (g *guard) admit(p []byte) (n int) {
+func (g *guard) admit(p []byte, text *utf8Check) (n int) {
 	for n < len(p) && g.end == stepMore {
-		k, _ := g.next(p[n:])
+		k, _ := g.next(p[n:], text)
 		n += k
 	}
 	return n
 }
 
 // header takes one byte of a header and reports whether the frame is still acceptable.
-func (g *guard) header(b byte) bool {
+func (g *guard) header(b byte, text *utf8Check) bool {
 	g.seen++
 	switch {
 	case g.seen == 1:
 		g.first = b
+		if op := b & opBits; op == byte(Text) || op == byte(Binary) {
+			text.begin(op == byte(Text) && b&rsv1 == 0)
+		}
 		return g.checkFirst()
 	case g.seen == 2:
 		if !g.checkSecond(b) {
@@ -114,7 +132,8 @@ func (g *guard) header(b byte) bool {
 	case g.seen <= g.need-4:
 		g.length = g.length<<8 | uint64(b)
 	default:
-		return true // masking key
+		text.mask(b)
+		return g.seen != g.need || g.checkEmpty(text)
 	}
 	return g.seen != g.need-4 || g.checkLength()
 }
@@ -169,6 +188,15 @@ func (g *guard) checkLength() bool {
 		return g.refuse(TooBig)
 	}
 	g.message += int32(g.length)
+	return true
+}
+
+// checkEmpty judges a frame without a payload, with its last byte: if it ends a text amid
+// a rune.
+func (g *guard) checkEmpty(text *utf8Check) bool {
+	if g.length == 0 && g.first&finBit != 0 && !g.isControl() && text.amidRune() {
+		return g.refuse(InvalidUTF8)
+	}
 	return true
 }
 

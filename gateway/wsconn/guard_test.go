@@ -71,6 +71,15 @@ var guardCases = []struct {
 	{"fragments one over the limit", masked(0x02, long(limit)) + masked(0x80, "x"), limit + 14 + 1, stepRefused, TooBig},
 	{"continuation of nothing", masked(0x80, "a"), 0, stepRefused, Protocol},
 	{"continuation after the last fragment", masked(0x01, "a") + masked(0x80, "b") + masked(0x00, "c"), 14, stepRefused, Protocol},
+	{"text", masked(0x81, "κόσμε"), -1, stepMore, 0},
+	{"a rune over fragments", masked(0x01, "\xe2") + masked(0x89, "\xff") + masked(0x00, "") + masked(0x00, "\x82") + masked(0x80, "\xac"), -1, stepMore, 0},
+	{"binary is not text", masked(0x02, "\xff") + masked(0x80, "\xff") + masked(0x82, "\xff"), -1, stepMore, 0},
+	{"text that is not UTF-8", masked(0x81, "ab\xffcd"), 8, stepRefused, InvalidUTF8},
+	{"text that ends amid a rune", masked(0x81, "ab\xe2\x82"), 9, stepRefused, InvalidUTF8},
+	{"text that ends amid a rune, in an empty frame", masked(0x01, "\xe2\x82") + masked(0x80, ""), 13, stepRefused, InvalidUTF8},
+	{"half a surrogate", masked(0x81, "\xed\xa0"), 7, stepRefused, InvalidUTF8},
+	{"above U+10FFFF", masked(0x01, "\xf4") + masked(0x80, "\x90"), 13, stepRefused, InvalidUTF8},
+	{"wrong text before RSV1", masked(0x01, "\xff") + masked(0xC0, ""), 6, stepRefused, InvalidUTF8},
 	{"text inside a fragmented message", masked(0x01, "a") + masked(0x81, "b"), 7, stepRefused, Protocol},
 }
 
@@ -95,9 +104,10 @@ func TestGuard(t *testing.T) {
 
 // admitIn gives p to g in pieces and returns how many bytes it admitted.
 func admitIn(g *guard, p []byte, size func(at int) int) (admitted int) {
+	var text utf8Check
 	for at := 0; at < len(p); {
 		piece := p[at:min(len(p), at+max(1, size(at)))]
-		n := g.admit(piece)
+		n := g.admit(piece, &text)
 		admitted += n
 		if n < len(piece) || g.end != stepMore {
 			break
@@ -110,10 +120,10 @@ func admitIn(g *guard, p []byte, size func(at int) int) (admitted int) {
 func TestGuardSteps(t *testing.T) {
 	input := masked(0x81, "whole") + masked(0x01, "be") + masked(0x89, "") + masked(0x80, "gun") + masked(0x8A, "x") + masked(0x88, "")
 	want := []step{stepMessage, stepFragment, stepControl, stepMessage, stepControl, stepClose, stepClose}
-	g := guard{maxMessage: limit}
+	g, text := guard{maxMessage: limit}, utf8Check{}
 	rest := []byte(input)
 	for i, w := range want {
-		n, s := g.next(rest)
+		n, s := g.next(rest, &text)
 		if rest = rest[n:]; s != w {
 			t.Fatalf("step %d is %d, want %d", i, s, w)
 		}
@@ -124,7 +134,7 @@ func TestGuardSteps(t *testing.T) {
 }
 
 // FuzzGuard: the verdict does not depend on how the input is split, and gws
-// neither panics at what passes nor objects to a frame's form or size.
+// neither panics at what passes nor objects to a frame's form or size, or to a text.
 func FuzzGuard(f *testing.F) {
 	for i, c := range guardCases {
 		if len(c.input) < 1000 {
@@ -133,14 +143,14 @@ func FuzzGuard(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte, splits uint64, maxMessage uint16) {
 		whole := guard{maxMessage: int32(maxMessage)}
-		n := whole.admit(input)
+		n := whole.admit(input, new(utf8Check))
 		split := guard{maxMessage: int32(maxMessage)}
 		m := admitIn(&split, input, func(at int) int { return int(splits>>(at%61)) & 7 })
 		if n != m || whole != split {
 			t.Fatalf("whole: %d bytes, %+v; in pieces: %d bytes, %+v", n, whole, m, split)
 		}
 		switch code, closed := gwsVerdict(t, input[:n], int(maxMessage)); {
-		case code == 1009, code == 1002 && !closed:
+		case code == 1009, (code == 1002 || code == 1007) && !closed:
 			t.Fatalf("gws refuses with %d what the guard admitted: %x", code, input[:n])
 		}
 	})

@@ -254,8 +254,8 @@ func (l *loop) take(c *loopConn, input []byte) {
 		return
 	}
 	if p == &l.fresh {
-		c.partial = &partial{bytes: p.bytes, frame: p.frame}
-		l.fresh = partial{}
+		held := l.fresh
+		c.partial, l.fresh = &held, partial{}
 	}
 	if !l.t.partials.settle(&c.partial.counted, len(c.partial.bytes)) {
 		c.guard.stop(OverBudget)

@@ -12,6 +12,7 @@ type partial struct {
 	bytes   []byte // nil when there is none
 	frame   int
 	counted int // bytes of it, in the transport's budget
+	text    utf8Check
 }
 
 // mostHeld bounds an unfinished message with all its headers, against tiny fragments
@@ -47,7 +48,7 @@ func (p *partial) split(g *guard, input []byte, dst [][]byte) [][]byte {
 func (p *partial) splitFresh(g *guard, input []byte, dst [][]byte) (pieces [][]byte, rest []byte) {
 	whole, frame, pos := 0, 0, 0 // input[:whole] goes to gws; the frame at hand begins at frame
 	for pos < len(input) {
-		n, s := g.next(input[pos:])
+		n, s := g.next(input[pos:], &p.text)
 		pos += n
 		switch s {
 		case stepMore:
@@ -77,7 +78,7 @@ func (p *partial) splitFresh(g *guard, input []byte, dst [][]byte) (pieces [][]b
 
 // splitHeld goes on with what is held, by one frame or what there is of it.
 func (p *partial) splitHeld(g *guard, input []byte, dst [][]byte) (pieces [][]byte, rest []byte) {
-	n, s := g.next(input)
+	n, s := g.next(input, &p.text)
 	p.bytes = append(p.bytes, input[:n]...)
 	switch s {
 	case stepControl:
