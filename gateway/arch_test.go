@@ -16,6 +16,7 @@ func TestImports(t *testing.T) {
 	}
 	only := map[string][]string{ // import: the packages that may
 		"github.com/lxzan/gws":                           {"gateway/wsconn"},
+		"github.com/klauspost/compress/flate":            {"gateway/wsconn"},
 		"github.com/RussellLuo/timingwheel":              {"wheel"},
 		"github.com/danielgtaylor/huma/v2":               {"gateway/api"},
 		"github.com/urfave/cli/v3":                       {"cmd/wheelgate", "cmd/loadtest"},

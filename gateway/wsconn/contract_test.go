@@ -53,6 +53,8 @@ func testContract(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		{"compression", contractCompression},
 		{"compression refused", contractCompressionRefused},
 		{"compression to some", contractCompressionToSome},
+		{"compression parameters", contractCompressionParameters},
+		{"compression for windows", contractCompressionForWindows},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, l, newTransport) })
 	}

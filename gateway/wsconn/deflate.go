@@ -1,21 +1,21 @@
 package wsconn
 
 import (
-	"math"
-	"net"
+	"bytes"
 	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 )
 
 // permessage-deflate (RFC 7692) without context takeover in either direction: no
 // message depends on another, so no session has a window of its own, one gws.Conn
-// inflates for many, and a frame is deflated once for all its receivers.
+// inflates for many, and a frame is deflated once for all its receivers, or where
+// some have a window that is shorter than it, once more for each size of those.
 
 const (
 	deflateExtension = "permessage-deflate"
@@ -26,6 +26,9 @@ const (
 	// bytes more, for several times the processor time and memory.
 	deflateLevel = 1
 	rsv1         = 0x40
+	// minWindow and maxWindow are the sizes of a window that can be negotiated: a size is
+	// the binary logarithm of as many bytes (RFC 7692 section 7.1.2).
+	minWindow, maxWindow = 8, 15
 	// deflateTurn is loopBuffer for a session with compression: it may inflate to a
 	// thousand times as much.
 	deflateTurn = 4 << 10
@@ -36,73 +39,76 @@ const (
 // say of it: nothing, or an answer of which gws gives only the first words.
 func (g *guard) negotiated(cfg *Config, r *http.Request) (answer string) {
 	const key = "Sec-Websocket-Extensions"
+	var window uint8
 	if cfg.Compression {
-		answer = accept(r.Header[key])
+		answer, window = accept(r.Header[key])
 	}
 	if answer == "" {
 		delete(r.Header, key)
 		return ""
 	}
 	r.Header[key] = []string{deflateAnswer}
-	g.deflate, g.maxMessage = true, int32(cfg.maxIncoming())
+	g.window, g.maxMessage = window, int32(cfg.maxIncoming())
 	return answer
 }
 
 // accept answers the first of the offers in the headers that can be taken, or
-// returns "". What does not follow the grammar (RFC 6455 section 9.1) offers nothing.
-func accept(headers []string) (answer string) {
+// returns "", and says what window the client has for what we deflate. What does not
+// follow the grammar (RFC 6455 section 9.1) offers nothing.
+func accept(headers []string) (answer string, window uint8) {
 	for _, header := range headers {
 		for _, offer := range splitQuoted(header, ',') {
-			if answer := acceptOffer(splitQuoted(offer, ';')); answer != "" {
-				return answer
+			if answer, window = acceptOffer(splitQuoted(offer, ';')); answer != "" {
+				return answer, window
 			}
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // acceptOffer judges one offer, its name and parameters (RFC 7692 section 7.1):
 // each known, once, and with a value that it may have.
-func acceptOffer(parts []string) (answer string) {
+func acceptOffer(parts []string) (answer string, window uint8) {
 	if strings.TrimSpace(parts[0]) != deflateExtension {
-		return ""
+		return "", 0
 	}
-	answer = deflateAnswer
+	answer, window = deflateAnswer, maxWindow
 	seen := map[string]bool{}
 	for _, part := range parts[1:] {
 		name, value, hasValue := strings.Cut(part, "=")
 		name = strings.TrimSpace(name)
 		value, valid := unquote(strings.TrimSpace(value))
 		if seen[name] || !valid {
-			return ""
+			return "", 0
 		}
 		seen[name] = true
 		switch name {
 		case "server_no_context_takeover", "client_no_context_takeover":
 			valid = !hasValue
 		case "server_max_window_bits":
-			// We deflate with a window of 32 KiB and no other; to take the offer is to
-			// repeat it (section 7.1.2.1).
-			valid = hasValue && value == "15"
-			answer = deflateAnswer + "; server_max_window_bits=15"
+			// To take the offer is to repeat it (section 7.1.2.1).
+			window, valid = parseWindow(value)
+			answer = deflateAnswer + "; server_max_window_bits=" + value
 		case "client_max_window_bits":
 			// Whatever the client would restrict itself to, we can inflate it; an
 			// answer without this parameter restricts it to nothing.
-			valid = !hasValue || validWindowBits(value)
+			if hasValue {
+				_, valid = parseWindow(value)
+			}
 		default:
 			valid = false
 		}
 		if !valid {
-			return ""
+			return "", 0
 		}
 	}
-	return answer
+	return answer, window
 }
 
-// validWindowBits: a number from 8 to 15, without leading zeros.
-func validWindowBits(s string) bool {
+// parseWindow reads a number from 8 to 15, without leading zeros.
+func parseWindow(s string) (window uint8, valid bool) {
 	n, err := strconv.Atoi(s)
-	return err == nil && n >= 8 && n <= 15 && strconv.Itoa(n) == s
+	return uint8(n), err == nil && n >= minWindow && n <= maxWindow && strconv.Itoa(n) == s
 }
 
 // splitQuoted splits s at sep, but not within quotes.
@@ -142,85 +148,87 @@ func perMessageDeflate(threshold int) gws.PermessageDeflate {
 	}
 }
 
-// deflater is a gws.Conn that writes compressed frames into memory. Used by one
-// goroutine at a time.
+// deflater compresses for windows of one size. Used by one goroutine at a time.
 type deflater struct {
-	socket *gws.Conn
-	sink   sink
+	writer *flate.Writer
+	out    bytes.Buffer
 }
 
-var deflaters = sync.Pool{New: func() any {
-	d := new(deflater)
-	d.socket = ownSocket(deflateUpgrader(), &d.sink, nil)
-	return d
-}}
+var deflaters [maxWindow + 1]sync.Pool // of *deflater, by size of the window
 
-var deflateUpgrader = sync.OnceValue(func() *gws.Upgrader {
-	return gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
-		WriteMaxPayloadSize: math.MaxInt, // the gateway bounds messages
-		NewSession:          noSession,
-		Logger:              silent{},
-		PermessageDeflate:   perMessageDeflate(1),
-	})
-})
-
-// deflate returns payload as a compressed frame; whether it is UTF-8 was checked
-// when the plain frame was made.
-func deflate(op Opcode, payload []byte) (*Frame, error) {
-	d := deflaters.Get().(*deflater)
-	if err := d.socket.WriteMessage(gws.Opcode(op), payload); err != nil {
-		return nil, err // d is not put back: gws has closed it
+func takeDeflater(window uint8) *deflater {
+	d, _ := deflaters[window].Get().(*deflater)
+	if d == nil {
+		d = new(deflater)
+		// The errors are those of a level or a size that does not exist.
+		if window == maxWindow {
+			d.writer, _ = flate.NewWriter(nil, deflateLevel)
+		} else {
+			d.writer, _ = flate.NewWriterWindow(nil, 1<<window)
+		}
 	}
-	f := &Frame{wire: d.sink.last, op: op}
-	d.sink.last = nil
-	deflaters.Put(d)
-	return f, nil
+	return d
 }
 
-// sink is a net.Conn that keeps the last thing written; gws writes a frame at once.
-type sink struct {
-	last []byte
+// deflate returns f for windows of that size, without a wire if that is not shorter.
+func (f *Frame) deflate(payload []byte, window uint8) *Frame {
+	d := takeDeflater(window)
+	defer deflaters[window].Put(d)
+	d.out.Reset()
+	d.writer.Reset(&d.out)
+	_, _ = d.writer.Write(payload) // all errors are those of d.out, which has none
+	_ = d.writer.Flush()
+	short := bytes.TrimSuffix(d.out.Bytes(), []byte("\x00\x00\xff\xff")) // RFC 7692 section 7.2.1
+	form := &Frame{op: f.op, window: window}
+	if len(short) < len(payload) {
+		form.build(finBit|rsv1|byte(f.op), short)
+	}
+	return form
 }
 
-func (s *sink) Write(p []byte) (int, error) {
-	s.last = append([]byte(nil), p...)
-	return len(p), nil
-}
-
-func (s *sink) Read([]byte) (int, error)         { return 0, net.ErrClosed }
-func (s *sink) Close() error                     { return nil }
-func (s *sink) LocalAddr() net.Addr              { return nil }
-func (s *sink) RemoteAddr() net.Addr             { return nil }
-func (s *sink) SetDeadline(time.Time) error      { return nil }
-func (s *sink) SetReadDeadline(time.Time) error  { return nil }
-func (s *sink) SetWriteDeadline(time.Time) error { return nil }
-
-// compressed returns f for a session that has negotiated compression: deflated, if
-// its payload is of at least threshold bytes and that makes it shorter. It is done
-// at the first call and kept for all receivers; any goroutine may call it.
-func (f *Frame) compressed(threshold int) *Frame {
+// compressed returns f for a session whose client inflates with a window of that size:
+// deflated, if its payload is of at least threshold bytes and that makes it shorter. It is
+// done at the first call and kept for all receivers; any goroutine may call it.
+func (f *Frame) compressed(threshold int, window uint8) *Frame {
 	if !f.isData() {
 		return f
-	}
-	if short := f.deflated.Load(); short != nil {
-		return short
 	}
 	payload := f.payload()
 	if len(payload) < threshold {
 		return f
 	}
+	if len(payload) <= 1<<window {
+		window = maxWindow // no distance in it is longer than it is
+	}
+	form := f.form(window)
+	if form == nil {
+		form = f.newForm(payload, window)
+	}
+	if form.wire == nil {
+		return f
+	}
+	return form
+}
+
+// form is f as it was deflated for a window of that size, nil if it was not.
+func (f *Frame) form(window uint8) *Frame {
+	form := f.forms.Load()
+	for form != nil && form.window != window {
+		form = form.forms.Load()
+	}
+	return form
+}
+
+func (f *Frame) newForm(payload []byte, window uint8) *Frame {
 	f.deflating.Lock()
 	defer f.deflating.Unlock()
-	short := f.deflated.Load()
-	if short == nil {
-		var err error
-		short, err = deflate(f.op, payload)
-		if err != nil || len(short.wire) >= len(f.wire) {
-			short = f
-		}
-		f.deflated.Store(short)
+	form := f.form(window)
+	if form == nil {
+		form = f.deflate(payload, window)
+		form.forms.Store(f.forms.Load())
+		f.forms.Store(form)
 	}
-	return short
+	return form
 }
 
 // payload is what follows the header of a server's frame, which has no mask.

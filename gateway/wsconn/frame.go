@@ -24,8 +24,9 @@ type Frame struct {
 	wire []byte
 	op   Opcode
 
-	deflating sync.Mutex
-	deflated  atomic.Pointer[Frame] // nil until somebody needs it; itself if not worth it
+	window    uint8                 // of a form: for which size of it, see Frame.compressed
+	deflating sync.Mutex            // one form at a time
+	forms     atomic.Pointer[Frame] // the first of the deflated ones, linked by this; without a wire if not worth it
 }
 
 // NewFrame encodes payload, which it copies, as one unfragmented frame. Op is
@@ -61,7 +62,7 @@ func closeFrame(code uint16, reason string) *Frame {
 		payload = append(payload, cutReason(reason)...)
 	}
 	f := &Frame{op: opClose}
-	f.build(payload)
+	f.build(finBit|byte(opClose), payload)
 	return f
 }
 
@@ -102,19 +103,19 @@ func (f *Frame) encode(op Opcode, payload []byte) error {
 		return fmt.Errorf("wsconn: no frame with opcode %#x", op)
 	}
 	f.op = op
-	f.build(payload)
+	f.build(finBit|byte(op), payload)
 	return nil
 }
 
 // build builds the frame here and not in gws: as a server has no mask to apply, it
 // is a header and a copy, and gws makes three of them.
-func (f *Frame) build(payload []byte) {
+func (f *Frame) build(first byte, payload []byte) {
 	const longest = 10 // bytes of header
 	wire := f.wire[:0]
 	if cap(wire) < longest+len(payload) {
 		wire = make([]byte, 0, longest+len(payload))
 	}
-	wire = append(wire, finBit|byte(f.op))
+	wire = append(wire, first)
 	switch n := len(payload); {
 	case n <= maxControl:
 		wire = append(wire, byte(n))

@@ -90,8 +90,8 @@ func (c *goroutineConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // Send implements Conn. It allocates nothing when the socket takes all of f.
 func (c *goroutineConn) Send(f *Frame) error {
-	if c.guard.deflate {
-		f = f.compressed(c.transport.cfg.CompressionThreshold)
+	if c.guard.window != 0 {
+		f = f.compressed(c.transport.cfg.CompressionThreshold, c.guard.window)
 	}
 	c.mu.Lock()
 	if c.closing || c.lost || c.ended {

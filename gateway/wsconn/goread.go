@@ -193,5 +193,5 @@ func (w *wire) reader() (Handler, bool) {
 
 func (w *wire) noteClose(err error) { w.c.verdict.noteClose(err) }
 func (w *wire) bound() int          { return w.c.transport.cfg.MaxMessage }
-func (w *wire) inflates() bool      { return w.c.guard.deflate }
+func (w *wire) inflates() bool      { return w.c.guard.window != 0 }
 func (w *wire) refuse(code uint16)  { w.c.verdict.refuse(code) }

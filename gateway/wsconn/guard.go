@@ -21,7 +21,7 @@ type guard struct {
 	seen       uint8
 	need       uint8 // header length; 0 until the second byte told it
 	fragmented bool  // a message has begun and its last frame has not
-	deflate    bool  // compression is negotiated; static
+	window     uint8 // for what the peer inflates; 0: compression is not negotiated; static
 
 	told told // what Handler.Unfinished was told last
 
@@ -141,7 +141,7 @@ func (g *guard) header(b byte, text *utf8Check) bool {
 // checkFirst judges FIN, RSV and opcode.
 func (g *guard) checkFirst() bool {
 	rsv := g.first & rsvBits
-	if g.deflate && (g.first&opBits == byte(Text) || g.first&opBits == byte(Binary)) {
+	if g.window != 0 && (g.first&opBits == byte(Text) || g.first&opBits == byte(Binary)) {
 		rsv &^= rsv1 // "compressed", on the first frame of a message only (RFC 7692 section 6)
 	}
 	if rsv != 0 {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"net"
 	"net/http"
 	"testing"
 
@@ -172,6 +173,21 @@ func gwsVerdict(t *testing.T, input []byte, maxMessage int) (code int, closed bo
 	}
 	return code, events.closed
 }
+
+// sink is a net.Conn that keeps the last thing written; gws writes a frame at once.
+type sink struct {
+	inert
+	last []byte
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.last = append([]byte(nil), p...)
+	return len(p), nil
+}
+
+func (s *sink) Read([]byte) (int, error) { return 0, net.ErrClosed }
+func (s *sink) LocalAddr() net.Addr      { return nil }
+func (s *sink) RemoteAddr() net.Addr     { return nil }
 
 type closeEvents struct {
 	gws.BuiltinEventHandler

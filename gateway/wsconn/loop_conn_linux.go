@@ -140,15 +140,15 @@ func (c *loopConn) Send(f *Frame) error {
 
 // encoded is f as c's peer has agreed to get it.
 func (c *loopConn) encoded(f *Frame) *Frame {
-	if c.guard.deflate {
-		return f.compressed(c.loop.t.cfg.CompressionThreshold)
+	if c.guard.window != 0 {
+		return f.compressed(c.loop.t.cfg.CompressionThreshold, c.guard.window)
 	}
 	return f
 }
 
 // SendMessage implements Conn. It allocates nothing when the socket takes all.
 func (c *loopConn) SendMessage(op Opcode, payload []byte) error {
-	if c.guard.deflate || len(payload) > maxReused {
+	if c.guard.window != 0 || len(payload) > maxReused {
 		return sendNew(c, op, payload)
 	}
 	f := c.loop.t.frames.Get().(*Frame)

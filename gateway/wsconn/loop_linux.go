@@ -246,7 +246,7 @@ func (l *loop) reader() (Handler, bool) {
 }
 
 func (l *loop) bound() int         { return l.t.cfg.MaxMessage }
-func (l *loop) inflates() bool     { return l.current.guard.deflate }
+func (l *loop) inflates() bool     { return l.current.guard.window != 0 }
 func (l *loop) refuse(code uint16) { l.verdict.refuse(code) }
 
 // LocalAddr implements net.Conn.

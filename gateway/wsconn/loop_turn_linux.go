@@ -211,7 +211,7 @@ func (l *loop) interest(c *loopConn, events uint32) error {
 // receive takes what has come on c, at most loopBuffer of it, some of which may be read.
 func (l *loop) receive(c *loopConn, read transfer) {
 	input := l.input
-	if c.guard.deflate {
+	if c.guard.window != 0 {
 		input = input[:deflateTurn]
 	}
 	n, errno := 0, unix.Errno(0)

@@ -144,16 +144,15 @@ func (t *Loop) SendAll(f *Frame, conns []Conn, errs []error) {
 	s.flush()
 }
 
-// compress compresses f if one of conns needs that, which takes too long to be done
-// while others are locked.
+// compress compresses f as conns need it, which takes too long to be done while others
+// are locked.
 func (t *Loop) compress(f *Frame, conns []Conn) {
 	if !t.cfg.Compression {
 		return
 	}
 	for _, conn := range conns {
-		if c, ok := conn.(*loopConn); ok && c.guard.deflate {
+		if c, ok := conn.(*loopConn); ok && c.guard.window != 0 {
 			c.encoded(f)
-			return
 		}
 	}
 }

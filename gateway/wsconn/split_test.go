@@ -7,7 +7,7 @@ import (
 
 // pieces feeds input in the given cuts, and returns all that gws would be given.
 func pieces(input []byte, cuts []byte) (out []byte, p partial, g guard) {
-	g = guard{maxMessage: 1 << 10, deflate: true}
+	g = guard{maxMessage: 1 << 10, window: maxWindow}
 	for len(input) > 0 {
 		n := len(input)
 		if len(cuts) > 0 {
