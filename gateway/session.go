@@ -159,7 +159,7 @@ func (s *Session) Disconnect(code uint16, text string) (bool, error) {
 	c := s.g.cfg.closing(ReasonKicked, "")
 	if code != 0 {
 		if !ValidCloseCode(code) {
-			return false, fmt.Errorf("gateway: close code %d: must be 1000, 1001, 1008, 1011 to 1013 or 3000 to 4999", code)
+			return false, fmt.Errorf("gateway: close code %d: must be 1000, 1001, 1008, 1011 to 1014 or 3000 to 4999", code)
 		}
 		c.code, c.text = code, ""
 	}
@@ -175,7 +175,7 @@ func (s *Session) Disconnect(code uint16, text string) (bool, error) {
 // ValidCloseCode reports whether an application may close with code.
 func ValidCloseCode(code uint16) bool {
 	switch code {
-	case 1000, 1001, 1008, 1011, 1012, 1013:
+	case 1000, 1001, 1008, 1011, 1012, 1013, 1014:
 		return true
 	}
 	return code >= 3000 && code <= 4999

@@ -262,6 +262,7 @@ func TestDisconnect(t *testing.T) {
 		{"?code=70000", "", 422},
 		{"?reason=" + strings.Repeat("x", 124), "", 422},
 		{"", "code=4503, reason=kicked", 204},
+		{"?code=1014", "code=1014, reason=", 204},
 		{"?code=3001&reason=bye", "code=3001, reason=bye", 204},
 	} {
 		cl := s.dial()

@@ -223,7 +223,7 @@ func (s server) list(_ context.Context, in *struct {
 
 func (s server) disconnect(_ context.Context, in *struct {
 	SessionID
-	Code   int    `query:"code" minimum:"1000" maximum:"4999" doc:"Close code: 1000, 1001, 1008, 1011 to 1013 or 3000 to 4999; the code of kicked when absent."`
+	Code   int    `query:"code" minimum:"1000" maximum:"4999" doc:"Close code: 1000, 1001, 1008, 1011 to 1014 or 3000 to 4999; the code of kicked when absent."`
 	Reason string `query:"reason" doc:"Close reason: UTF-8 of at most 123 bytes."`
 },
 ) (*struct{}, error) {

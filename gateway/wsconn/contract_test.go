@@ -251,6 +251,8 @@ func contractCloseByPeer(t *testing.T, l link, newTransport func(wsconn.Config) 
 	f(closePayload(1002, "you broke it"), 1002, "you broke it") // a code that gws also uses itself
 	f(closePayload(1007, ""), 1007, "")
 	f(closePayload(1012, ""), 1012, "")
+	f(closePayload(1013, "later"), 1013, "later")
+	f(closePayload(1014, "bad gateway"), 1014, "bad gateway") // gws by itself refuses it
 	f(closePayload(3000, "registered"), 3000, "registered")
 	f(closePayload(4999, repeat(123)), 4999, repeat(123))
 }
@@ -384,6 +386,7 @@ func contractViolations(t *testing.T, l link, newTransport func(wsconn.Config) t
 	f("bad text before RSV1", wsconn.InvalidUTF8, clientFrame(fin|opText, "\xff"), clientFrame(fin|0x40|opText, ""))
 	f("close of 1 byte", wsconn.Protocol, clientFrame(fin|opClose, "\x03"))
 	f("close with bad text", wsconn.InvalidUTF8, clientFrame(fin|opClose, closePayload(1000, "\xff")))
+	f("close 1014 with bad text", wsconn.InvalidUTF8, clientFrame(fin|opClose, closePayload(1014, "\xff")))
 	for _, code := range []uint16{0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535} {
 		f("reserved close code", wsconn.Protocol, clientFrame(fin|opClose, closePayload(code, "")))
 	}

@@ -98,10 +98,18 @@ func (v *verdict) refuse(code uint16) { v.refusal = code }
 
 // noteClose comes after Write of what gws would answer to the peer's close frame.
 func (v *verdict) noteClose(err error) {
-	if errors.As(err, &v.peerClose) && !utf8.Valid(v.peerClose.Reason) {
+	switch {
+	case !errors.As(err, &v.peerClose):
+	case !utf8.Valid(v.peerClose.Reason):
 		v.refusal = 1007
+	case v.peerClose.Code == badGateway:
+		v.refusal = 0
 	}
 }
+
+// badGateway is a close code that IANA registered after RFC 6455 came out. gws answers it
+// with 1002.
+const badGateway = 1014
 
 // report tells h why there is no more input, if it was not the network. What gws
 // objected to comes before what the guard did: it stands earlier in the input.

@@ -91,6 +91,14 @@ func TestTrapLongLengthsAreAccepted(t *testing.T) {
 	// Ours refuses it: "length too long" in contractViolations.
 }
 
+func TestTrapBadGatewayIsRefused(t *testing.T) {
+	_, out, _ := runRaw(t, bytes.NewReader(clientFrame(fin|opClose, closePayload(1014, ""))))
+	if !strings.HasPrefix(out, "\x88\x02"+closePayload(1002, "")) {
+		t.Errorf("gws answers 1014 with %q: is the trap gone?", out)
+	}
+	// Ours takes it: contractCloseByPeer.
+}
+
 func TestTrapErrorTextIsSent(t *testing.T) {
 	const secret = "read tcp 10.0.0.1:80: connection reset"
 	_, out, _ := runRaw(t, io.MultiReader(strings.NewReader("\x81"), errorReader(secret)))
