@@ -107,6 +107,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 // Ready reports whether new sessions are accepted: Run is on and not draining.
 func (g *Gateway) Ready() bool { return g.started.Load() && !g.draining.Load() }
 
+// Full reports whether Config.MaxSessions sessions are open. Once it has, it does so
+// until it sees a twentieth of them free, at least one: a balancer that asks every few
+// seconds does not see each client that comes or goes.
+func (g *Gateway) Full() bool { return g.hub.full() }
+
 // ServeHTTP upgrades a request to a session, or answers why not: 400, 403, 405,
 // 426, 503 with Retry-After, or 500 where w has no connection to give away (see
 // http.Hijacker). It returns at once; the session lives on.

@@ -68,6 +68,7 @@ type hub struct {
 	node   uint32
 	limit  int64 // 0: none
 	places atomic.Int64
+	filled atomic.Bool // as full last saw it
 	count  atomic.Int64
 	opened atomic.Int64 // sessions so far
 	turn   atomic.Uint32
@@ -88,6 +89,19 @@ func (h *hub) reserve() bool {
 		return false
 	}
 	return true
+}
+
+// full reports whether all places were taken when it was called, or an earlier time
+// after which it has not seen a twentieth of them, at least one, free.
+func (h *hub) full() bool {
+	switch n := h.places.Load(); {
+	case h.limit == 0:
+	case n >= h.limit:
+		h.filled.Store(true)
+	case n <= h.limit-max(1, h.limit/20):
+		h.filled.Store(false)
+	}
+	return h.filled.Load()
 }
 
 // release gives back a place whose session never came.

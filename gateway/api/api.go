@@ -85,18 +85,32 @@ func registerProcess(o Options) {
 }
 
 // healthHandler answers /livez as long as the process serves, and /readyz with
-// 503 when no new session is to be sent here.
+// 503 and the reason when no new session is to be sent here.
 func healthHandler(g *gateway.Gateway) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !g.Ready() {
-			writeProblem(w, http.StatusServiceUnavailable, "not ready")
+		if why := unready(g); why != "" {
+			writeProblem(w, http.StatusServiceUnavailable, "not ready: "+why)
 			return
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	return problems(mux)
+}
+
+// unready is why g should get no new session, as the refused handshake says it, or "".
+func unready(g *gateway.Gateway) string {
+	switch {
+	case g.Ready() && !g.Full():
+		return ""
+	case g.Ready():
+		return "at capacity"
+	case g.Stats().Draining:
+		return "draining"
+	default:
+		return "starting"
+	}
 }
 
 func hasToken(r *http.Request, token string) bool {

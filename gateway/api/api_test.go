@@ -28,10 +28,12 @@ type service struct {
 	description *description // nil: not yet
 }
 
-func start(t *testing.T, token string) *service {
+func start(t *testing.T, token string) *service { t.Helper(); return startWith(t, token, 0) }
+
+func startWith(t *testing.T, token string, maxSessions int) *service {
 	t.Helper()
 	cfg := gateway.DefaultConfig()
-	cfg.DrainWindow, cfg.CloseWait, cfg.MaxMessage = 0, time.Minute, 1<<10
+	cfg.DrainWindow, cfg.CloseWait, cfg.MaxMessage, cfg.MaxSessions = 0, time.Minute, 1<<10, maxSessions
 	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +121,7 @@ func (s *service) send(method, path, contentType string, body io.Reader, header 
 // client collects what a WebSocket client is sent.
 type client struct {
 	gws.BuiltinEventHandler
+	socket   *gws.Conn
 	messages chan string // opcode and payload
 	closed   chan error
 }
@@ -136,11 +139,12 @@ func (c *client) OnClose(_ *gws.Conn, err error) { c.closed <- err }
 func (s *service) dial() *client {
 	s.t.Helper()
 	c := &client{messages: make(chan string, 10), closed: make(chan error, 1)}
-	socket, _, err := gws.NewClient(c, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(s.public.URL, "http")})
+	var err error
+	c.socket, _, err = gws.NewClient(c, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(s.public.URL, "http")})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	go socket.ReadLoop()
+	go c.socket.ReadLoop()
 	return c
 }
 
@@ -329,18 +333,6 @@ func TestToken(t *testing.T) {
 		if r := s.do("GET", c.path, "", "", "Authorization", c.authorization); r.StatusCode != c.status {
 			t.Errorf("%s with %q: %d; want %d", c.path, c.authorization, r.StatusCode, c.status)
 		}
-	}
-}
-
-func TestNotReady(t *testing.T) {
-	g, err := gateway.New(gateway.DefaultConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := httptest.NewRecorder()
-	api.New(api.Options{Gateway: g}).ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-	if w.Code != 503 || w.Header().Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
 

@@ -169,7 +169,7 @@ type statsOutput struct {
 	Body struct {
 		Sessions   int     `json:"sessions"`
 		Limit      int     `json:"sessions_limit" doc:"0 is none."`
-		Ready      bool    `json:"ready"`
+		Ready      bool    `json:"ready" doc:"What /readyz says."`
 		Draining   bool    `json:"draining"`
 		Entries    int     `json:"wheel_entries"`
 		Queued     int     `json:"wheel_queued"`
@@ -245,7 +245,7 @@ func (s server) stats(context.Context, *struct{}) (*statsOutput, error) {
 	st := s.g.Stats()
 	out := &statsOutput{}
 	b := &out.Body
-	b.Sessions, b.Limit, b.Ready, b.Draining = st.Sessions, st.Limit, s.g.Ready(), st.Draining
+	b.Sessions, b.Limit, b.Ready, b.Draining = st.Sessions, st.Limit, unready(s.g) == "", st.Draining
 	b.Entries, b.Queued, b.Watchdog, b.Paused = st.Wheel.Entries, st.Wheel.Queued, st.Wheel.Watchdog, st.Wheel.Paused.Seconds()
 	b.Goroutines = runtime.NumGoroutine()
 	return out, nil
