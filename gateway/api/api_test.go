@@ -150,42 +150,15 @@ func (s *service) dial() *client {
 
 const form = "application/x-www-form-urlencoded" // what curl -d sends
 
-func TestBroadcast(t *testing.T) {
-	s := start(t, "")
-	a, b := s.dial(), s.dial()
-	for _, c := range []struct{ contentType, want string }{
-		{form, "text gate 7 open"},
-		{"text/plain; charset=utf-8", "text gate 7 open"},
-		{"application/json", "text gate 7 open"},
-		{"application/octet-stream", "binary gate 7 open"},
-	} {
-		r := s.do("POST", "/v1/broadcast", c.contentType, "gate 7 open")
-		if r.StatusCode != 200 || r.json(t)["sessions"] != 2.0 {
-			t.Errorf("%s: %d %s", c.contentType, r.StatusCode, r.body)
-		}
-		for _, cl := range []*client{a, b} {
-			if m := <-cl.messages; m != c.want {
-				t.Errorf("%s: received %q; want %q", c.contentType, m, c.want)
-			}
-		}
-	}
-}
-
 func TestProblems(t *testing.T) {
 	s := start(t, "")
 	s.dial()
-	if r := s.do("POST", "/v1/broadcast", form, strings.Repeat("x", 1<<10)); r.StatusCode != 200 {
-		t.Errorf("a message of just the limit: %d %s", r.StatusCode, r.body)
-	}
-	long := strings.Repeat("x", 1<<10+1)
 	none := strings.Repeat("A", 32)
 	for _, c := range []struct {
 		method, path, contentType, body string
 		status                          int
 	}{
 		{"POST", "/v1/broadcast", form, "\xff", 400},
-		{"POST", "/v1/broadcast", form, long, 413},
-		{"POST", "/v1/broadcast", form, "", 400},
 		{"GET", "/v1/broadcast", "", "", 405},
 		{"GET", "/v1/nothing", "", "", 404},
 		{"GET", "//nothing", "", "", 404},
@@ -198,7 +171,6 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/sessions?limit=0", "", "", 422},
 		{"GET", "/v1/sessions?limit=1001", "", "", 422},
 		{"GET", "/v1/sessions?limit=x", "", "", 422},
-		{"GET", "/v1/sessions?cursor=!", "", "", 400},
 	} {
 		r := s.do(c.method, c.path, c.contentType, c.body)
 		if r.StatusCode != c.status || r.Header.Get("Content-Type") != "application/problem+json" {
@@ -213,20 +185,26 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-func TestSessions(t *testing.T) {
-	s := start(t, "")
-	clients := []*client{s.dial(), s.dial(), s.dial()}
-	var ids []string
-	for path := "/v1/sessions?limit=2"; path != ""; {
-		page := s.do("GET", path, "", "").json(t)
+// ids lists all sessions, page by page.
+func (s *service) ids(query string) (ids []string) {
+	s.t.Helper()
+	for cursor, more := "", true; more; {
+		page := s.do("GET", "/v1/sessions?"+query+cursor, "", "").json(s.t)
 		for _, v := range page["sessions"].([]any) {
 			ids = append(ids, v.(map[string]any)["id"].(string))
 		}
-		path = ""
-		if next, ok := page["next_cursor"]; ok {
-			path = "/v1/sessions?limit=2&cursor=" + next.(string)
+		var next string
+		if next, more = page["next_cursor"].(string); more {
+			cursor = "&cursor=" + next
 		}
 	}
+	return ids
+}
+
+func TestSessions(t *testing.T) {
+	s := start(t, "")
+	clients := []*client{s.dial(), s.dial(), s.dial()}
+	ids := s.ids("limit=2")
 	if len(ids) != 3 {
 		t.Fatalf("listed %v", ids)
 	}

@@ -72,17 +72,6 @@ func TestMessagesAreDescribedAsTextAndBinary(t *testing.T) {
 	}
 }
 
-func TestSlowBody(t *testing.T) {
-	s := start(t, "")
-	s.impatient.Store(true)
-	body, never := io.Pipe()
-	defer func() { _ = never.Close() }()
-	r := s.send("POST", "/v1/broadcast", form, body)
-	if r.StatusCode != http.StatusRequestTimeout || r.json(t)["status"] != 408.0 {
-		t.Errorf("%d %s", r.StatusCode, r.body)
-	}
-}
-
 func TestDisconnectTwice(t *testing.T) {
 	s := start(t, "")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.public.URL, "http://"))

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"mime"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -12,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/wheelgate/wheelgate/gateway"
-	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
 // server holds what the operations work on.
@@ -31,87 +28,6 @@ func (s server) operation(id, method, path, summary string, statuses ...int) hum
 		statuses = append(statuses, http.StatusForbidden)
 	}
 	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Errors: statuses}
-}
-
-// sending is an operation whose body is a message. huma refuses a body that reaches
-// its limit, so that is one byte more than the longest message.
-func (s server) sending(id, path, summary string, statuses ...int) huma.Operation {
-	statuses = append(statuses, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge)
-	op := s.operation(id, http.MethodPost, path, summary, statuses...)
-	op.MaxBodyBytes = int64(s.g.MaxMessage()) + 1
-	op.RequestBody = &huma.RequestBody{
-		Description: "The message, as it is sent: application/octet-stream makes it binary, anything else text.",
-		Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
-	}
-	return op
-}
-
-// Message is exported, like SessionID, because huma fills no fields of unexported
-// embedded types. To OpenAPI the type is a property of the body, not a parameter.
-type Message struct {
-	ContentType string `header:"Content-Type" hidden:"true"`
-	RawBody     []byte `contentType:"application/octet-stream"`
-}
-
-func (m *Message) opcode() wsconn.Opcode {
-	if kind, _, err := mime.ParseMediaType(m.ContentType); err == nil && kind == "application/octet-stream" {
-		return wsconn.Binary
-	}
-	return wsconn.Text
-}
-
-type sendingOutput struct {
-	Body struct {
-		Sessions int `json:"sessions" doc:"How many sessions accepted the message for delivery." example:"2"`
-	}
-}
-
-func sentTo(n int) *sendingOutput {
-	out := &sendingOutput{}
-	out.Body.Sessions = n
-	return out
-}
-
-func (s server) registerSending(a huma.API) {
-	broadcast := s.sending("broadcast", "/v1/broadcast", "Send a message to all sessions")
-	huma.Register(a, broadcast, func(_ context.Context, in *Message) (*sendingOutput, error) {
-		n, err := s.g.Broadcast(in.opcode(), in.RawBody)
-		if err != nil {
-			return nil, sendError(err)
-		}
-		return sentTo(n), nil
-	})
-	send := s.sending("send", "/v1/sessions/{id}/messages", "Send a message to one session",
-		http.StatusNotFound, http.StatusConflict)
-	huma.Register(a, send, func(_ context.Context, in *struct {
-		SessionID
-		Message
-	},
-	) (*sendingOutput, error) {
-		session, err := s.find(in.ID)
-		if err != nil {
-			return nil, err
-		}
-		if err := session.Send(in.opcode(), in.RawBody); err != nil {
-			return nil, sendError(err)
-		}
-		return sentTo(1), nil
-	})
-}
-
-// sendError gives a failed send its status.
-func sendError(err error) error {
-	switch {
-	case errors.Is(err, gateway.ErrTooBig):
-		return huma.Error413RequestEntityTooLarge("the message is longer than max-message")
-	case errors.Is(err, wsconn.ErrInvalidUTF8):
-		return huma.Error400BadRequest("a text message must be UTF-8; send application/octet-stream for binary")
-	case errors.Is(err, gateway.ErrSlow):
-		return huma.Error409Conflict("the client does not read; the session was closed")
-	case errors.Is(err, gateway.ErrGone):
-		return errNoSession
-	}
-	return err
 }
 
 var errNoSession = huma.Error404NotFound("no session has this id (any more)")
