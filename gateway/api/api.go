@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -69,7 +70,7 @@ func registerOperations(mux *http.ServeMux, o Options) {
 		config.Security = []map[string][]string{{"token": {}}}
 	}
 	a := humago.New(mux, config)
-	s := server{o.Gateway, o.Token != ""}
+	s := server{o.Gateway, o.Token != "", newCursors()}
 	s.registerSending(a)
 	s.registerSessions(a)
 }
@@ -130,23 +131,32 @@ func isLoopback(host string) bool {
 }
 
 // problems turns the mux's own answers to what it has no pattern for into problem
-// documents: 405, and 404 for the rest, where the mux may redirect "//x" to "/x".
+// documents: 405, and 404 for the rest. It is not asked about "//x", which it would
+// redirect to "/x".
 func problems(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, pattern := mux.Handler(r)
-		if pattern != "" {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		answer := statusOnly{header: http.Header{}}
-		h.ServeHTTP(&answer, r)
 		status := http.StatusNotFound
-		if answer.status == http.StatusMethodNotAllowed {
-			status = answer.status
-			w.Header().Set("Allow", answer.header.Get("Allow"))
+		if isClean(r.URL.EscapedPath()) {
+			h, pattern := mux.Handler(r)
+			if pattern != "" {
+				mux.ServeHTTP(w, r)
+				return
+			}
+			answer := statusOnly{header: http.Header{}}
+			h.ServeHTTP(&answer, r)
+			if answer.status == http.StatusMethodNotAllowed {
+				status = answer.status
+				w.Header().Set("Allow", answer.header.Get("Allow"))
+			}
 		}
 		writeProblem(w, status, r.Method+" "+r.URL.Path+" is not part of this API")
 	})
+}
+
+// isClean reports whether p has no empty, "." or ".." part but an empty last one.
+func isClean(p string) bool {
+	clean := path.Clean(p)
+	return p == clean || p == clean+"/"
 }
 
 // statusOnly is a response writer that keeps the status and header and forgets

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,6 +163,14 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/broadcast", "", "", 405},
 		{"GET", "/v1/nothing", "", "", 404},
 		{"GET", "//nothing", "", "", 404},
+		{"GET", "//v1/stats", "", "", 404},
+		{"GET", "/v1//sessions", "", "", 404},
+		{"GET", "/v1/./sessions", "", "", 404},
+		{"GET", "/v1/sessions/", "", "", 404},
+		{"GET", "/v1/%2e%2e/v1/stats", "", "", 404},
+		{"DELETE", "/v1//stats", "", "", 404},
+		{"DELETE", "/v1/stats", "", "", 405},
+		{"GET", "/x/../livez", "", "", 404},
 		{"POST", "/v1/../nothing", form, "x", 404},
 		{"POST", "/livez", form, "x", 405},
 		{"GET", "/v1/sessions/" + none, "", "", 404},
@@ -231,6 +240,26 @@ func TestSessions(t *testing.T) {
 	}
 	if received != 1 {
 		t.Errorf("%d clients received a message to one", received)
+	}
+}
+
+// TestCursors: only what this process gave out, as it gave it out, goes on.
+func TestCursors(t *testing.T) {
+	s, other := start(t, ""), start(t, "")
+	next := func(s *service) string {
+		s.dial()
+		s.dial()
+		return s.do("GET", "/v1/sessions?limit=1", "", "").json(t)["next_cursor"].(string)
+	}
+	ours, theirs := next(s), next(other)
+	for cursor, status := range map[string]int{
+		"": 200, ours: 200, theirs: 400, "bogus": 400, "!": 400, "0": 400, "00000000": 400,
+		ours + "0": 400, ours[:15]: 400, "1" + ours[1:]: 400, "0000000000000000": 400, "+" + ours[1:]: 400,
+	} {
+		r := s.do("GET", "/v1/sessions?cursor="+url.QueryEscape(cursor), "", "")
+		if r.StatusCode != status || status == 400 && r.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%q: %d %s; want %d", cursor, r.StatusCode, r.body, status)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"runtime"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,8 +13,9 @@ import (
 
 // server holds what the operations work on.
 type server struct {
-	g     *gateway.Gateway
-	token bool // is asked for
+	g       *gateway.Gateway
+	token   bool // is asked for
+	cursors cursors
 }
 
 // operation describes one call. The statuses are those of its own; the guards of
@@ -118,21 +118,18 @@ func (s server) list(_ context.Context, in *struct {
 	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 },
 ) (*listOutput, error) {
-	var from uint64
-	if in.Cursor != "" {
-		var err error
-		if from, err = strconv.ParseUint(in.Cursor, 36, 32); err != nil {
-			return nil, huma.Error400BadRequest("cursor is not one of ours")
-		}
+	from, ok := s.cursors.read(in.Cursor)
+	if !ok {
+		return nil, huma.Error400BadRequest("cursor is not the next_cursor of a page that this process gave out")
 	}
-	sessions, next := s.g.Sessions(uint32(from), in.Limit)
+	sessions, next := s.g.Sessions(from, in.Limit)
 	out := &listOutput{}
 	out.Body.Sessions = make([]sessionView, 0, len(sessions))
 	for _, session := range sessions {
 		out.Body.Sessions = append(out.Body.Sessions, view(session))
 	}
 	if next != 0 {
-		out.Body.Next = strconv.FormatUint(uint64(next), 36)
+		out.Body.Next = s.cursors.text(next)
 	}
 	return out, nil
 }
