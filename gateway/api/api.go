@@ -39,11 +39,9 @@ func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gateway.Registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	registerOperations(mux, o)
-
 	crossOrigin := http.NewCrossOriginProtection()
-	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusForbidden, "web pages of other origins may not use this API")
-	}))
+	crossOrigin.SetDenyHandler(http.HandlerFunc(denyCrossOrigin))
+	registerProfiles(mux, crossOrigin)
 	guarded := crossOrigin.Handler(problems(mux))
 	health := healthHandler(o.Gateway)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,6 +57,10 @@ func New(o Options) http.Handler {
 			guarded.ServeHTTP(w, r)
 		}
 	})
+}
+
+func denyCrossOrigin(w http.ResponseWriter, _ *http.Request) {
+	writeProblem(w, http.StatusForbidden, "web pages of other origins may not use this API")
 }
 
 func registerOperations(mux *http.ServeMux, o Options) {
