@@ -56,5 +56,5 @@ bench-100k: ## 100,000 real sessions at a fleet of gateways; about four minutes
 soak: ## ten minutes of clients that come, go and misbehave
 	$(GO) test -run TestSoak -v -count 1 -timeout 20m ./bench -soak 10m
 
-generate: ## rewrite the settings table of README.md and .env.example
-	$(GO) test ./cmd/wheelgate -run TestSettingsDocs -update
+generate: ## rewrite the settings table of README.md, .env.example and docs/metrics.md
+	$(GO) test ./cmd/wheelgate -run 'Test(Settings|Metrics)Docs' -update

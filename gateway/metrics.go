@@ -32,11 +32,11 @@ func newMetrics(g *Gateway) *metrics {
 		received: newCounter("messages_received_total", "Data messages received from clients."),
 		sent:     newCounter("messages_sent_total", "Data messages accepted for sending to a client."),
 		logLines: newCounter("log_lines_omitted_total", "Connect and disconnect lines left out of the log."),
-		duration: newHistogram("session_duration_seconds", "How long sessions were open.",
+		duration: newHistogram("session_duration_seconds", "Time from a session's handshake to the release of its socket.",
 			prometheus.ExponentialBuckets(1, 4, 10)),
 		lateness: newHistogram("expiry_lateness_seconds", "Time from a session's inactivity deadline to its close.",
 			prometheus.ExponentialBuckets(0.005, 2, 12)),
-		broadcast: newHistogram("broadcast_duration_seconds", "Time to offer a broadcast to all sessions.",
+		broadcast: newHistogram("broadcast_duration_seconds", "Time to put a broadcast into the sockets or outboxes of all sessions.",
 			prometheus.ExponentialBuckets(0.0001, 4, 10)),
 		rejected: make(map[*rejection]prometheus.Counter),
 	}

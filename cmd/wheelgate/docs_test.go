@@ -9,7 +9,7 @@ import (
 	"github.com/joho/godotenv"
 )
 
-var update = flag.Bool("update", false, "rewrite README.md's table of settings and .env.example")
+var update = flag.Bool("update", false, "rewrite the documents that are made from the program")
 
 // The documents made from the table, and where README.md's begins and ends.
 const (
@@ -47,7 +47,7 @@ func same(t *testing.T, file, got, want string) {
 			t.Error(err)
 		}
 	default:
-		t.Errorf("%s is not what the table of settings says: go test ./cmd/wheelgate -run TestSettingsDocs -update", file)
+		t.Errorf("%s is not what the program says: make generate", file)
 	}
 }
 
