@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 
@@ -53,10 +54,18 @@ func New(o Options) http.Handler {
 		case o.Token != "" && !hasToken(r, o.Token):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeProblem(w, http.StatusUnauthorized, "the admin token is needed: Authorization: Bearer <token>")
+		case !validQuery(r):
+			writeProblem(w, http.StatusBadRequest, "the query is malformed: "+r.URL.RawQuery)
 		default:
 			guarded.ServeHTTP(w, r)
 		}
 	})
+}
+
+// validQuery reports whether all of the query can be read: what cannot be is not left out.
+func validQuery(r *http.Request) bool {
+	_, err := url.ParseQuery(r.URL.RawQuery)
+	return err == nil
 }
 
 func denyCrossOrigin(w http.ResponseWriter, _ *http.Request) {
@@ -65,8 +74,10 @@ func denyCrossOrigin(w http.ResponseWriter, _ *http.Request) {
 
 func registerOperations(mux *http.ServeMux, o Options) {
 	config := huma.DefaultConfig("wheelgate", o.Version)
-	config.DocsPath = "" // its page loads scripts from elsewhere
+	config.DocsPath = ""    // its page loads scripts from elsewhere
+	config.SchemasPath = "" // they are in openapi.json; of any other name it serves null
 	config.CreateHooks = nil
+	config.RejectUnknownQueryParameters = true
 	if o.Token != "" {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 		config.Security = []map[string][]string{{"token": {}}}

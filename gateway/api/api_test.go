@@ -180,6 +180,14 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/sessions?limit=0", "", "", 422},
 		{"GET", "/v1/sessions?limit=1001", "", "", 422},
 		{"GET", "/v1/sessions?limit=x", "", "", 422},
+		{"GET", "/v1/sessions?limt=1", "", "", 422},
+		{"DELETE", "/v1/sessions/" + none + "?cod=4000", "", "", 422},
+		{"POST", "/v1/broadcast?to=one", form, "x", 422},
+		{"GET", "/v1/stats?x", "", "", 422},
+		{"GET", "/v1/sessions?limit=%zz", "", "", 400},
+		{"GET", "/v1/sessions?limit=1;cursor=x", "", "", 400},
+		{"GET", "/v1/stats?%", "", "", 400},
+		{"GET", "/schemas/x", "", "", 404},
 	} {
 		r := s.do(c.method, c.path, c.contentType, c.body)
 		if r.StatusCode != c.status || r.Header.Get("Content-Type") != "application/problem+json" {

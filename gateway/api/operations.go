@@ -19,8 +19,10 @@ type server struct {
 }
 
 // operation describes one call. The statuses are those of its own; the guards of
-// New add theirs, huma 500 and, where the path has an id, 422.
+// New add theirs, and huma 500. All have 400 and 422 for a query that is malformed, or
+// has unknown names.
 func (s server) operation(id, method, path, summary string, statuses ...int) huma.Operation {
+	statuses = append(statuses, http.StatusBadRequest, http.StatusUnprocessableEntity)
 	if s.token {
 		statuses = append(statuses, http.StatusUnauthorized)
 	}
@@ -98,8 +100,7 @@ type statsOutput struct {
 func (s server) registerSessions(a huma.API) {
 	const one = "/v1/sessions/{id}"
 	huma.Register(a, s.operation("get-session", http.MethodGet, one, "Tell about one session", http.StatusNotFound), s.get)
-	huma.Register(a, s.operation("list-sessions", http.MethodGet, "/v1/sessions", "List sessions, page by page",
-		http.StatusBadRequest, http.StatusUnprocessableEntity), s.list)
+	huma.Register(a, s.operation("list-sessions", http.MethodGet, "/v1/sessions", "List sessions, page by page"), s.list)
 	huma.Register(a, s.operation("disconnect", http.MethodDelete, one, "Close one session",
 		http.StatusNotFound, http.StatusConflict), s.disconnect)
 	huma.Register(a, s.operation("stats", http.MethodGet, "/v1/stats", "The gateway at a glance"), s.stats)

@@ -20,8 +20,7 @@ import (
 // sending is an operation whose body is a message, for messageOf. huma does not read
 // it: it would refuse an empty one, and names a limit that is not ours.
 func (s server) sending(id, path, summary string, statuses ...int) huma.Operation {
-	statuses = append(statuses, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
-		http.StatusUnsupportedMediaType)
+	statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	op := s.operation(id, http.MethodPost, path, summary, statuses...)
 	op.RequestBody = &huma.RequestBody{
 		Description: "The message, as it is sent: application/octet-stream makes it binary, anything else text. It may be empty.",
