@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBroadcast(t *testing.T) {
@@ -52,6 +55,22 @@ func TestMessageLengths(t *testing.T) {
 				t.Errorf("%s: %s: %d %s", path, name, r.StatusCode, r.body)
 			}
 		}
+	}
+}
+
+// TestTooLongIsRefusedBeforeItArrives: its length is enough. net/http waits for what is
+// shorter than 256 KiB.
+func TestTooLongIsRefusedBeforeItArrives(t *testing.T) {
+	s := start(t, "")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.admin.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, "POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n")
+	if r, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || r.StatusCode != 413 {
+		t.Errorf("%v, %v; want 413", r, err)
 	}
 }
 
