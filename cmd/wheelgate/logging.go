@@ -4,25 +4,25 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 )
 
 // logTime is RFC 3339 with milliseconds.
 const logTime = "2006-01-02T15:04:05.000Z07:00"
 
-// newLogger writes to w as the settings say. It may be used by many goroutines,
-// even where w may not.
-func newLogger(w io.Writer, o *options) zerolog.Logger {
-	file, ok := w.(*os.File)
-	terminal := ok && isatty.IsTerminal(file.Fd())
-	if o.logFormat == "console" || o.logFormat == "auto" && terminal {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: "15:04:05.000"}
+// newLogger writes to w as the settings say. It may be used by many goroutines.
+func newLogger(w *logWriter, o *options) zerolog.Logger {
+	var out io.Writer = w
+	if o.logFormat == "console" || o.logFormat == "auto" && w.terminal {
+		out = zerolog.SyncWriter(zerolog.ConsoleWriter{Out: w, NoColor: !w.terminal, TimeFormat: "15:04:05.000"})
 	}
-	return zerolog.New(zerolog.SyncWriter(w)).Level(o.logLevel).Hook(zerolog.HookFunc(stamp))
+	log := zerolog.New(out).Level(o.logLevel).Hook(zerolog.HookFunc(stamp))
+	w.onDrop(func(dropped uint64) {
+		log.Warn().Uint64("lines", dropped).Msg("Log lines dropped: stderr was read too slowly")
+	})
+	return log
 }
 
 // stamp adds the time. It stands for zerolog's own timestamp, whose format is a

@@ -11,18 +11,27 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// logged is what write makes of a logger with these settings.
+func logged(o *options, write func(zerolog.Logger)) string {
+	var out bytes.Buffer
+	w := newLogWriter(&out)
+	write(newLogger(w, o))
+	w.close()
+	return out.String()
+}
+
 func TestLogIsJSONWithMilliseconds(t *testing.T) {
 	for _, format := range []string{"auto", "json"} {
-		var out bytes.Buffer
-		log := newLogger(&out, &options{logFormat: format, logLevel: zerolog.InfoLevel})
-		log.Debug().Msg("unseen")
-		log.Info().Int("n", 1).Msg("seen")
+		out := logged(&options{logFormat: format, logLevel: zerolog.InfoLevel}, func(log zerolog.Logger) {
+			log.Debug().Msg("unseen")
+			log.Info().Int("n", 1).Msg("seen")
+		})
 		var line struct {
 			Level, Time, Message string
 			N                    int
 		}
-		if err := json.Unmarshal(out.Bytes(), &line); err != nil {
-			t.Fatalf("%s: %v: %s", format, err, out.String())
+		if err := json.Unmarshal([]byte(out), &line); err != nil {
+			t.Fatalf("%s: %v: %s", format, err, out)
 		}
 		when, err := time.Parse(logTime, line.Time)
 		if err != nil || time.Since(when).Abs() > time.Minute || !strings.Contains(line.Time, ".") {
@@ -35,22 +44,24 @@ func TestLogIsJSONWithMilliseconds(t *testing.T) {
 }
 
 func TestConsoleLogHasNoColourOffTheTerminal(t *testing.T) {
-	var out bytes.Buffer
-	log := newLogger(&out, &options{logFormat: "console", logLevel: zerolog.TraceLevel})
-	log.Warn().Str("a", "b").Msg("seen")
-	if got := out.String(); !strings.HasSuffix(got, " WRN seen a=b\n") || strings.Contains(got, "\x1b") || strings.Contains(got, "<nil>") {
+	got := logged(&options{logFormat: "console", logLevel: zerolog.TraceLevel}, func(log zerolog.Logger) {
+		log.Warn().Str("a", "b").Msg("seen")
+	})
+	if !strings.HasSuffix(got, " WRN seen a=b\n") || strings.Contains(got, "\x1b") || strings.Contains(got, "<nil>") {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestLibrariesLogAtDebugLevel(t *testing.T) {
-	var out bytes.Buffer
-	slog.New(newDebugHandler(newLogger(&out, &options{logLevel: zerolog.InfoLevel}))).Error("unseen")
-	if out.Len() != 0 {
-		t.Errorf("logged %s", out.String())
+	f := func(level zerolog.Level) string {
+		return logged(&options{logLevel: level}, func(log zerolog.Logger) {
+			slog.New(newDebugHandler(log)).With("a", 1).Error("seen", "b", 2)
+		})
 	}
-	slog.New(newDebugHandler(newLogger(&out, &options{logLevel: zerolog.DebugLevel}))).With("a", 1).Error("seen", "b", 2)
-	if got := out.String(); !strings.HasPrefix(got, `{"level":"debug","a":1,"b":2,"time":"`) || strings.Count(got, `"time"`) != 1 {
+	if got := f(zerolog.InfoLevel); got != "" {
+		t.Errorf("logged %s", got)
+	}
+	if got := f(zerolog.DebugLevel); !strings.HasPrefix(got, `{"level":"debug","a":1,"b":2,"time":"`) || strings.Count(got, `"time"`) != 1 {
 		t.Errorf("logged %s", got)
 	}
 }

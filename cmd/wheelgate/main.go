@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 
 	"github.com/urfave/cli/v3"
@@ -31,9 +32,14 @@ func main() {
 
 // run is the whole program: it returns the exit code, and before that only when
 // all it started has ended, unless a second signal asks for less. The end of ctx
-// is like a first SIGTERM. Logs and the one line of an error go to stderr.
+// is like a first SIGTERM. Logs and the one line of an error go to stderr, which may
+// stall: it delays nothing but the end, by logPatience at most.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	err := newCommand(environ, stdout, stderr).Run(ctx, args)
+	out := newLogWriter(stderr)
+	defer out.close()
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(out) // libraries that print
+	err := newCommand(environ, stdout, out).Run(ctx, args)
 	code, usage := exitCode(0), usageError("")
 	switch {
 	case err == nil:
@@ -41,7 +47,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintln(stderr, "wheelgate:", err)
+	fmt.Fprintln(out, "wheelgate:", err)
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
@@ -58,7 +64,7 @@ an error, except where it means "none". Unknown WHEELGATE_ variables are errors.
 
 // newCommand describes the command line. cli prints help and the version; it
 // neither prints errors nor exits, and it reads no variable: resolve does.
-func newCommand(environ []string, stdout, stderr io.Writer) *cli.Command {
+func newCommand(environ []string, stdout io.Writer, stderr *logWriter) *cli.Command {
 	flags := newFlags()
 	action := func(do func(context.Context, *resolved) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
@@ -85,7 +91,7 @@ func newCommand(environ []string, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:    onUsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
 		Action: action(func(ctx context.Context, r *resolved) error {
-			return serveUntilSignal(ctx, &r.options, newLogger(stderr, &r.options))
+			return serveUntilSignal(ctx, &r.options, stderr)
 		}),
 		Commands: []*cli.Command{{
 			Name:            "config",

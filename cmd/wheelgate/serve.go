@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
@@ -24,7 +25,8 @@ import (
 // serveUntilSignal serves until the first SIGTERM or SIGINT, or the end of ctx, and
 // returns after the drain. A second signal makes it return exitCode 128+signal at
 // once, with everything still running: the caller exits.
-func serveUntilSignal(ctx context.Context, o *options, log zerolog.Logger) error {
+func serveUntilSignal(ctx context.Context, o *options, out *logWriter) error {
+	log := newLogger(out, o)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -32,7 +34,7 @@ func serveUntilSignal(ctx context.Context, o *options, log zerolog.Logger) error
 	defer stop()
 
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, o, log) }()
+	go func() { ended <- serve(ctx, o, log, out.metric()) }()
 	for {
 		select {
 		case err := <-ended:
@@ -51,8 +53,8 @@ func serveUntilSignal(ctx context.Context, o *options, log zerolog.Logger) error
 
 // serve opens the listeners, runs the gateway until ctx ends or a listener fails,
 // drains, and closes the listeners after that: who comes during the drain is told
-// so. Nothing it started is left when it returns.
-func serve(ctx context.Context, o *options, log zerolog.Logger) error {
+// so. Nothing it started is left when it returns. It adds metrics to the gateway's.
+func serve(ctx context.Context, o *options, log zerolog.Logger, metrics ...prometheus.Collector) error {
 	files := openFiles()
 	s, err := open(ctx, o, files.handshakes(), log)
 	if err != nil {
@@ -69,6 +71,7 @@ func serve(ctx context.Context, o *options, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
+	g.Registry().MustRegister(metrics...)
 	return s.run(ctx, g, o)
 }
 
