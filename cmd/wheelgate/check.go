@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"strings"
 
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
@@ -60,12 +58,4 @@ func (r *resolved) check() error {
 		return usagef("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
-}
-
-// unreadable is what is wrong with a file, without its name, which the caller has.
-func unreadable(err error) error {
-	if path := (*fs.PathError)(nil); errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/joho/godotenv"
 	"github.com/urfave/cli/v3"
 )
 
@@ -77,45 +73,6 @@ func resolve(flags map[string]string, environ []string) (*resolved, error) {
 	}
 	r.envFile = in.path
 	return r, r.check()
-}
-
-// readFile finds and reads the .env file. The process's environment stays as it is.
-func (in *inputs) readFile() error {
-	v := in.plain(find(envFile))
-	if v.text == "" {
-		return nil
-	}
-	vars, err := godotenv.Read(v.text)
-	if v.source == fromDefault && errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if cause := unreadable(err); cause != err {
-		return usagef("%s: bad value %s from %s: must be a readable file: %v", envFile, quote(v.text), v.source, cause)
-	}
-	// A name without "=" on the last line comes back as the value of "".
-	if _, nameless := vars[""]; err != nil || nameless {
-		// godotenv's own message quotes the rest of the file, secrets included.
-		return usagef("%s: line %d of file %s is not NAME=value", envFile, badLine(v.text), v.text)
-	}
-	in.file, in.path = vars, v.text
-	return nil
-}
-
-// badLine is the line at which the statement begins that godotenv cannot read.
-func badLine(path string) int {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return 1
-	}
-	lines := strings.Split(string(content), "\n")
-	good := 0
-	for i := range lines {
-		vars, err := godotenv.Unmarshal(strings.Join(lines[:i+1], "\n"))
-		if _, nameless := vars[""]; err == nil && !nameless {
-			good = i + 1
-		}
-	}
-	return min(good+1, len(lines))
 }
 
 // plain looks a setting up, without its alias.

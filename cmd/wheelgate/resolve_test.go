@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,10 +108,44 @@ func TestEnvFileFaults(t *testing.T) {
 	f("A='two\nlines'\nB!\n", "env-file: line 3 of file .env is not NAME=value")
 	f("A=1\nWHEELGATE_TICK", "env-file: line 2 of file .env is not NAME=value")
 	f("A=\"open\n", "env-file: line 1 of file .env is not NAME=value")
+	f("A='two\nlines'\r\nB=\"open $X\nC=1\n", "env-file: line 3 of file .env is not NAME=value")
+	f("A$=1\n", "env-file: line 1 of file .env is not NAME=value")
+	f("\xff\xfeA\x00", "env-file: file .env is not text in UTF-8")
+	const dollar = " in file .env has a $ that would begin a variable's name: put the value in single quotes"
+	f("FOO=x\nWHEELGATE_ADMIN_TOKEN=pa$$w0rd$FOO\n", "env-file: WHEELGATE_ADMIN_TOKEN"+dollar)
+	f("A=\"${HOME}\"\n", "env-file: A"+dollar)
+	f("A=$HOME/c.pem\n", "env-file: A"+dollar)
 	f("WHEELGATE_TICK=1ms\n",
 		`tick: bad value "1ms" from WHEELGATE_TICK in file .env: must be 0s or a duration from 20ms to 1m, such as 1m30s`)
 	f("WHEELGATE_TIK=1s\n", "unknown variable WHEELGATE_TIK in file .env: did you mean WHEELGATE_TICK?")
 	f("WHEELGATE_ENV_FILE=x\n", "env-file: WHEELGATE_ENV_FILE in file .env has no effect: use the flag or the environment")
+}
+
+func TestEnvFileIsReadAsItStands(t *testing.T) {
+	const text = "\ufeffA='pa$$w0rd$FOO'\nB=a$\nC=\"$ 5\"\n"
+	inFile(t, text)
+	in := &inputs{}
+	if err := in.readFile(); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"A": "pa$$w0rd$FOO", "B": "a$", "C": "$ 5"}; !maps.Equal(in.file, want) {
+		t.Errorf("got %q, want %q", in.file, want)
+	}
+}
+
+// In a file of 16,000 lines, the bad line is found in some twenty readings.
+func TestBadLineOfALongEnvFileIsFound(t *testing.T) {
+	lines := slices.Repeat([]string{"NAME='some\n value'\n"}, 8000)
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], "NAME", fmt.Sprint("NAME", i), 1)
+	}
+	for _, bad := range []string{"bad line\n", "A=\"open\n"} {
+		lines[3000] = bad
+		_, err := parseEnv(strings.Join(lines, ""), "x")
+		if err == nil || err.Error() != "env-file: line 6001 of file x is not NAME=value" {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 }
 
 func TestUnknownVariables(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -214,7 +213,7 @@ var sessionTimeoutMinutes = alias{
 
 // readToken returns the token in the file at path, without the space around it.
 func readToken(path string) (string, error) {
-	content, err := os.ReadFile(path)
+	content, err := readFile(path)
 	return strings.TrimSpace(string(content)), err
 }
 
