@@ -1,97 +1,121 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
-// certificate is a pair of PEM files that may be renewed while we run. Handshakes
-// look at the files, at most once a second: no goroutine, and nothing to stop.
+// certificate is a pair of PEM files that may be renewed while we run. Handshakes take
+// what was read last and never look at files.
 type certificate struct {
-	// Static after loadCertificate.
-	certFile, keyFile string
-	log               zerolog.Logger
-	every             time.Duration
-
-	mu      sync.Mutex
-	pair    *tls.Certificate
-	files   [2]os.FileInfo // as of the last attempt to load; nil: not there
-	fault   string         // of that attempt; "": it loaded
-	checked time.Time
+	watched[tls.Certificate]
+	listener string    // "public" or "admin", for the log and the metric
+	warned   time.Time // when its time was last warned of
 }
 
-// loadCertificate reads the pair for the first time, when it has to be good.
-func loadCertificate(certFile, keyFile string, log zerolog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, every: time.Second}
-	c.files = c.stat()
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load tls-cert %q and tls-key %q: %w", certFile, keyFile, err)
+// newCertificate keeps pair, read from these files, and warns if its time is bad.
+func newCertificate(pair *tls.Certificate, certFile, keyFile, listener string, log zerolog.Logger) *certificate {
+	log = log.With().Str("listener", listener).Logger()
+	c := &certificate{
+		listener: listener,
+		watched:  watched[tls.Certificate]{kind: "Certificate", parse: parsePair, accept: acceptPair, log: log},
 	}
-	c.pair, c.checked = &pair, time.Now()
-	return c, nil
+	c.renew(pair, certFile, keyFile)
+	return c
 }
 
-// config is for HTTP/1.1 servers, the only kind that speaks WebSocket here.
+// renew makes pair, just read from these files, the current one.
+func (c *certificate) renew(pair *tls.Certificate, certFile, keyFile string) {
+	c.replace(pair, certFile, keyFile)
+	c.warned = time.Time{}
+	c.checkTime(time.Now())
+}
+
+// parsePair makes a pair of a certificate's and a key's file.
+func parsePair(contents [][]byte) (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(contents[0], contents[1])
+	if err != nil {
+		return nil, err
+	}
+	return &pair, nil
+}
+
+// acceptPair refuses a pair outside its time in the place of one within.
+func acceptPair(old, next *tls.Certificate) error {
+	now := time.Now()
+	if err := outOfTime(next, now); err != nil && outOfTime(old, now) == nil {
+		return err
+	}
+	return nil
+}
+
+// outOfTime is nil while the certificate is valid.
+func outOfTime(pair *tls.Certificate, now time.Time) error {
+	switch leaf := pair.Leaf; {
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("the certificate is not valid before %s", leaf.NotBefore.Format(time.RFC3339))
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("the certificate expired at %s", leaf.NotAfter.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// config is for HTTP/1.1 servers, the only kind that speaks WebSocket here. Without a
+// certificate it is nil.
 func (c *certificate) config() *tls.Config {
+	if c == nil {
+		return nil
+	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.value.Load(), nil },
 	}
 }
 
-// current returns the pair, read anew if the files have changed or did not load
-// the last time: the cause may have been a permission or a lack of descriptors,
-// which files do not show. A pair that cannot be read leaves the old one in place:
-// while two files are replaced one after the other, they may not belong together.
-func (c *certificate) current() *tls.Certificate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.checked) < c.every {
-		return c.pair
+// look renews the pair if its files have changed, and warns of its time.
+func (c *certificate) look(ctx context.Context) {
+	if c.watched.look(ctx) {
+		c.warned = time.Time{}
 	}
-	c.checked = time.Now()
-	files := c.stat() // before reading, so that no later change is missed
-	changed := !unchanged(files[0], c.files[0]) || !unchanged(files[1], c.files[1])
-	if changed || c.fault != "" {
-		c.files = files
-		c.load(changed)
-	}
-	return c.pair
+	c.checkTime(time.Now())
 }
 
-// load reads the pair, and logs a fault if it is another than the last time or
-// the files have changed.
-func (c *certificate) load(changed bool) {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		if text := err.Error(); changed || text != c.fault {
-			c.fault = text
-			c.log.Error().Err(err).Str("tls_cert", c.certFile).Str("tls_key", c.keyFile).
-				Msg("Changed certificate not loaded, the old one stays")
-		}
+const (
+	day = 24 * time.Hour
+	// expiresSoon is when a certificate's end is warned of, but at the earliest when a
+	// seventh of its life is left: some live for a day.
+	expiresSoon = 7 * day
+)
+
+// checkTime warns, once a day, of a certificate that is out of its time or soon will be.
+func (c *certificate) checkTime(now time.Time) {
+	if now.Sub(c.warned) < day {
 		return
 	}
-	c.pair, c.fault = &pair, ""
-	c.log.Info().Str("tls_cert", c.certFile).Time("not_after", pair.Leaf.NotAfter).Msg("Certificate renewed")
+	pair := c.value.Load()
+	left, life := pair.Leaf.NotAfter.Sub(now), pair.Leaf.NotAfter.Sub(pair.Leaf.NotBefore)
+	switch err := outOfTime(pair, now); {
+	case err != nil:
+		c.log.Error().Err(err).Msg("Clients will not accept the certificate")
+	case left <= min(expiresSoon, life/7):
+		c.log.Warn().Time("not_after", pair.Leaf.NotAfter).Msgf("The certificate expires in %.1f days", left.Hours()/24)
+	default:
+		return
+	}
+	c.warned = now
 }
 
-func (c *certificate) stat() (files [2]os.FileInfo) {
-	for i, name := range []string{c.certFile, c.keyFile} {
-		files[i], _ = os.Stat(name) // nil on error
-	}
-	return files
-}
-
-func unchanged(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && os.SameFile(a, b)
+// metric tells when it expires.
+func (c *certificate) metric() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "wheelgate", Name: "tls_certificate_expiry_timestamp_seconds",
+		Help:        "When the certificate in use expires, in Unix time.",
+		ConstLabels: prometheus.Labels{"listener": c.listener},
+	}, func() float64 { return float64(c.value.Load().Leaf.NotAfter.Unix()) })
 }

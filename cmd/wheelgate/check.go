@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"strings"
 
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
@@ -16,41 +17,90 @@ func (r *resolved) given(name string) *given {
 	panic("no setting " + name)
 }
 
-// readTokenFile makes the content of admin-token-file the admin-token.
-func (r *resolved) readTokenFile() error {
+// readTokens makes the tokens of admin-token or admin-token-file, and the file's content the admin-token.
+func (r *resolved) readTokens() error {
 	file, tok := r.given("admin-token-file"), r.given("admin-token")
-	if file.text == "" {
+	switch {
+	case file.text == "" && tok.text == "":
 		return nil
-	}
-	if tok.text != "" {
+	case file.text == "":
+		r.tokens = []string{r.adminToken}
+		return nil
+	case tok.text != "":
 		return usagef("admin-token-file: %s from %s and admin-token from %s are both set: set one of them",
 			quote(file.text), file.source, tok.source)
 	}
-	text, err := readToken(file.text)
-	switch {
-	case err != nil:
-		return usagef("admin-token-file: bad value %s from %s: must be a readable file: %v", quote(file.text), file.source, unreadable(err))
-	case text == "" || !find("admin-token").set(&r.options, text):
-		return usagef("admin-token-file: bad value %s from %s: the file must hold a token of %s",
-			quote(file.text), file.source, find("admin-token").allowed)
+	content, err := readFile(file.text)
+	if err != nil {
+		return file.unreadable("admin-token-file", err)
 	}
-	*tok = given{text, file.source}
+	tokens, err := parseTokens([][]byte{content})
+	if err != nil {
+		return usagef("admin-token-file: bad value %s from %s: %v", quote(file.text), file.source, err)
+	}
+	r.tokens = *tokens
+	*tok = given{strings.Join(r.tokens, "\n"), file.source}
 	return nil
+}
+
+// tokenFiles are the files with the tokens.
+func (r *resolved) tokenFiles() []string {
+	if r.adminTokenFile == "" {
+		return nil
+	}
+	return []string{r.adminTokenFile}
+}
+
+// readPairs reads the certificates.
+func (r *resolved) readPairs() (err error) {
+	if r.pair, err = r.readPair("tls-cert", "tls-key"); err == nil {
+		r.adminPair, err = r.readPair("admin-tls-cert", "admin-tls-key")
+	}
+	return err
+}
+
+func (r *resolved) readPair(certName, keyName string) (*tls.Certificate, error) {
+	cert, key := r.given(certName), r.given(keyName)
+	if cert.text == "" {
+		return nil, nil
+	}
+	certPEM, err := readFile(cert.text)
+	if err != nil {
+		return nil, cert.unreadable(certName, err)
+	}
+	keyPEM, err := readFile(key.text)
+	if err != nil {
+		return nil, key.unreadable(keyName, err)
+	}
+	pair, err := parsePair([][]byte{certPEM, keyPEM})
+	if err != nil {
+		return nil, usagef("%s: bad value %s from %s with %s %s from %s: %v",
+			certName, quote(cert.text), cert.source, keyName, quote(key.text), key.source, err)
+	}
+	return pair, nil
+}
+
+// unreadable is the fault of a file that the setting name gives.
+func (v given) unreadable(name string, err error) error {
+	return usagef("%s: bad value %s from %s: must be a readable file: %v", name, quote(v.text), v.source, unreadable(err))
 }
 
 // check finds the faults that no single setting has.
 func (r *resolved) check() error {
-	cert, key := r.given("tls-cert"), r.given("tls-key")
-	if cert.text != "" && key.text == "" {
-		return usagef("tls-cert: %s from %s without tls-key: set both or neither", quote(cert.text), cert.source)
+	for _, prefix := range []string{"", "admin-"} {
+		certName, keyName := prefix+"tls-cert", prefix+"tls-key"
+		cert, key := r.given(certName), r.given(keyName)
+		if cert.text != "" && key.text == "" {
+			return usagef("%s: %s from %s without %s: set both or neither", certName, quote(cert.text), cert.source, keyName)
+		}
+		if cert.text == "" && key.text != "" {
+			return usagef("%s: %s from %s without %s: set both or neither", keyName, quote(key.text), key.source, certName)
+		}
 	}
-	if cert.text == "" && key.text != "" {
-		return usagef("tls-key: %s from %s without tls-cert: set both or neither", quote(key.text), key.source)
-	}
-	if kind := r.given("transport"); cert.text != "" && r.gateway.Transport == wsconn.KindLoop {
+	if kind, cert := r.given("transport"), r.given("tls-cert"); cert.text != "" && r.gateway.Transport == wsconn.KindLoop {
 		return usagef("transport: %s from %s cannot serve TLS (tls-cert from %s): set auto or goroutine", quote(kind.text), kind.source, cert.source)
 	}
-	if admin := r.given("admin-listen"); r.adminToken == "" && !isLoopback(admin.text) {
+	if admin := r.given("admin-listen"); r.tokens == nil && !isLoopback(admin.text) {
 		return usagef("admin-listen: %s from %s is not a loopback address: set admin-token-file or admin-token, or listen on 127.0.0.1",
 			quote(admin.text), admin.source)
 	}

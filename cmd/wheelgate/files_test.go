@@ -63,9 +63,16 @@ func TestFilesAreReadInBoundedTimeAndLength(t *testing.T) {
 	dir := t.TempDir()
 	pipe := fifo(t, filepath.Join(dir, "pipe"))
 	long := write(t, filepath.Join(dir, "long"), strings.Repeat("#", maxFile+1))
-	for _, name := range []string{"env-file", "admin-token-file"} {
+	pem := write(t, filepath.Join(dir, "pem"), "")
+	for _, name := range []string{"env-file", "admin-token-file", "tls-cert", "tls-key", "admin-tls-cert", "admin-tls-key"} {
 		for path, fault := range map[string]string{pipe: "not read within 5s", long: "longer than 1048576 bytes", "/dev/zero": "longer than 1048576 bytes"} {
 			args := []string{"config", "--" + name, path}
+			switch {
+			case strings.HasSuffix(name, "cert"):
+				args = append(args, "--"+strings.TrimSuffix(name, "cert")+"key="+pem)
+			case strings.HasSuffix(name, "key"):
+				args = append(args, "--"+strings.TrimSuffix(name, "key")+"cert="+pem)
+			}
 			try(t, nil, args...).wantFault(t, exitUsage,
 				fmt.Sprintf("%s: bad value %q from flag --%s: must be a readable file: %s", name, path, name, fault))
 		}
@@ -78,7 +85,7 @@ func TestFIFOWithAWriterIsRead(t *testing.T) {
 	wrote := make(chan error)
 	go func() { wrote <- os.WriteFile(pipe, []byte("s3cret\n"), 0) }()
 	r, err := resolve(map[string]string{"admin-token-file": pipe}, nil)
-	if err != nil || r.adminToken != "s3cret" {
+	if err != nil || len(r.tokens) != 1 || r.tokens[0] != "s3cret" {
 		t.Errorf("%v, %v", r, err)
 	}
 	if err := <-wrote; err != nil {

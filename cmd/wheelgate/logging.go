@@ -12,18 +12,23 @@ import (
 // logTime is RFC 3339 with milliseconds.
 const logTime = "2006-01-02T15:04:05.000Z07:00"
 
-// newLogger writes to w as the settings say. It may be used by many goroutines.
+// newLogger writes to w as the settings say, but for the level. It may be used by many
+// goroutines.
 func newLogger(w *logWriter, o *options) zerolog.Logger {
 	var out io.Writer = w
 	if o.logFormat == "console" || o.logFormat == "auto" && w.terminal {
 		out = zerolog.SyncWriter(zerolog.ConsoleWriter{Out: w, NoColor: !w.terminal, TimeFormat: "15:04:05.000"})
 	}
-	log := zerolog.New(out).Level(o.logLevel).Hook(zerolog.HookFunc(stamp))
+	log := zerolog.New(out).Hook(zerolog.HookFunc(stamp))
 	w.onDrop(func(dropped uint64) {
 		log.Warn().Uint64("lines", dropped).Msg("Log lines dropped: stderr was read too slowly")
 	})
 	return log
 }
+
+// setLogLevel sets the least level that all loggers log. It is zerolog's global one,
+// since copies of a logger are everywhere and each has a level of its own.
+func setLogLevel(o *options) { zerolog.SetGlobalLevel(o.logLevel) }
 
 // stamp adds the time. It stands for zerolog's own timestamp, whose format is a
 // global of the whole program.

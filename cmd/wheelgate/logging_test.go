@@ -14,6 +14,8 @@ import (
 // logged is what write makes of a logger with these settings.
 func logged(o *options, write func(zerolog.Logger)) string {
 	var out bytes.Buffer
+	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
+	setLogLevel(o)
 	w := newLogWriter(&out)
 	write(newLogger(w, o))
 	w.close()

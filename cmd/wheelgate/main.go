@@ -10,6 +10,8 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/urfave/cli/v3"
 )
@@ -17,8 +19,8 @@ import (
 // Exit codes; that of a second signal is 128 and its number.
 const (
 	exitDone    = 0 // a drain that ended, help, version, config
-	exitFailure = 1 // the system said no: a port taken, a certificate unreadable
-	exitUsage   = 2 // a bad flag, value or variable
+	exitFailure = 1 // the system said no: a port taken
+	exitUsage   = 2 // a bad flag, value or variable, or a bad file that one of them names
 )
 
 // exitCode is an error that has been reported already.
@@ -35,6 +37,7 @@ func main() {
 // is like a first SIGTERM. Logs and the one line of an error go to stderr, which may
 // stall: it delays nothing but the end, by logPatience at most.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	defer signal.Reset(syscall.SIGPIPE) // which serving ignores
 	out := newLogWriter(stderr)
 	defer out.close()
 	defer log.SetOutput(log.Writer())
@@ -66,16 +69,18 @@ an error, except where it means "none". Unknown WHEELGATE_ variables are errors.
 // neither prints errors nor exits, and it reads no variable: resolve does.
 func newCommand(environ []string, stdout io.Writer, stderr *logWriter) *cli.Command {
 	flags := newFlags()
-	action := func(do func(context.Context, *resolved) error) cli.ActionFunc {
+	type reading = func() (*resolved, error)
+	action := func(do func(context.Context, *resolved, reading) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
 				return usagef("unexpected argument %s: see wheelgate --help", quote(cmd.Args().First()))
 			}
-			r, err := resolve(flagTexts(flags), environ)
+			again := func() (*resolved, error) { return resolve(flagTexts(flags), environ) }
+			r, err := again()
 			if err != nil {
 				return err
 			}
-			return do(ctx, r)
+			return do(ctx, r, again)
 		}
 	}
 	return &cli.Command{
@@ -90,15 +95,15 @@ func newCommand(environ []string, stdout io.Writer, stderr *logWriter) *cli.Comm
 		ErrWriter:       stderr,
 		OnUsageError:    onUsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
-		Action: action(func(ctx context.Context, r *resolved) error {
-			return serveUntilSignal(ctx, &r.options, stderr)
+		Action: action(func(ctx context.Context, r *resolved, again reading) error {
+			return serveUntilSignal(ctx, &r.options, newLive(r, again, stderr))
 		}),
 		Commands: []*cli.Command{{
 			Name:            "config",
 			Usage:           "print the effective settings and their sources",
 			HideHelpCommand: true,
 			OnUsageError:    onUsageError,
-			Action:          action(func(_ context.Context, r *resolved) error { return r.writeConfig(stdout) }),
+			Action:          action(func(_ context.Context, r *resolved, _ reading) error { return r.writeConfig(stdout) }),
 		}},
 	}
 }

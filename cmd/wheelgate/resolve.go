@@ -68,11 +68,13 @@ func resolve(flags map[string]string, environ []string) (*resolved, error) {
 		}
 		r.values[i] = v
 	}
-	if err := r.readTokenFile(); err != nil {
-		return nil, err
-	}
 	r.envFile = in.path
-	return r, r.check()
+	for _, step := range []func() error{r.readTokens, r.check, r.readPairs} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // plain looks a setting up, without its alias.

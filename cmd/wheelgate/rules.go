@@ -187,14 +187,8 @@ func path(field func(*options) *string) rule {
 
 // token is what can stand in an Authorization header.
 func token(field func(*options) *string) rule {
-	return reading("token", "printable ASCII without spaces", func(text string) (string, bool) {
-		for _, c := range []byte(text) {
-			if c <= ' ' || c > '~' {
-				return "", false
-			}
-		}
-		return text, true
-	}, field)
+	allowed := fmt.Sprintf("printable ASCII without spaces, of at most %d bytes", adminHeaderBytes)
+	return reading("token", allowed, func(text string) (string, bool) { return text, isToken(text) }, field)
 }
 
 // sessionTimeoutMinutes is the variable that users of the program before ours set.
@@ -209,12 +203,6 @@ var sessionTimeoutMinutes = alias{
 		}
 		return short(time.Duration(n) * time.Minute), true
 	},
-}
-
-// readToken returns the token in the file at path, without the space around it.
-func readToken(path string) (string, error) {
-	content, err := readFile(path)
-	return strings.TrimSpace(string(content)), err
 }
 
 func isLoopback(addr string) bool {

@@ -9,10 +9,12 @@ import (
 
 // The texts each setting takes, and those it does not.
 var samples = map[string]struct{ good, bad []string }{
-	"listen":       {[]string{":0", "localhost:80", "[::1]:65535", "0.0.0.0:1"}, []string{"", "80", "a:b", ":65536", "http://a:80", "a:80/x", "a b:1", ":-1"}},
-	"admin-listen": {[]string{"127.0.0.1:0", "localhost:1", "[::1]:1"}, []string{"", "x", ":http"}},
-	"tls-cert":     {nil, []string{"a\x00b"}},
-	"tls-key":      {nil, []string{"a\x00b"}},
+	"listen":         {[]string{":0", "localhost:80", "[::1]:65535", "0.0.0.0:1"}, []string{"", "80", "a:b", ":65536", "http://a:80", "a:80/x", "a b:1", ":-1"}},
+	"admin-listen":   {[]string{"127.0.0.1:0", "localhost:1", "[::1]:1"}, []string{"", "x", ":http"}},
+	"tls-cert":       {nil, []string{"a\x00b"}},
+	"tls-key":        {nil, []string{"a\x00b"}},
+	"admin-tls-cert": {nil, []string{"a\x00b"}},
+	"admin-tls-key":  {nil, []string{"a\x00b"}},
 	"allow-origin": {
 		[]string{"", "*", "https://a", "http://a:1, https://b"},
 		[]string{"a", "https://a/", "https://a,,https://b", ",", "https://", "https://a/b", "https://*.a", "https://a:443", "https://a,wss://b", "https://é"},

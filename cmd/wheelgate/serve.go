@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
@@ -25,8 +24,9 @@ import (
 // serveUntilSignal serves until the first SIGTERM or SIGINT, or the end of ctx, and
 // returns after the drain. A second signal makes it return exitCode 128+signal at
 // once, with everything still running: the caller exits.
-func serveUntilSignal(ctx context.Context, o *options, out *logWriter) error {
-	log := newLogger(out, o)
+func serveUntilSignal(ctx context.Context, o *options, l *live) error {
+	log := l.log
+	signal.Ignore(syscall.SIGPIPE) // or a closed stderr would end us; run undoes it
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -34,7 +34,7 @@ func serveUntilSignal(ctx context.Context, o *options, out *logWriter) error {
 	defer stop()
 
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, o, log, out.metric()) }()
+	go func() { ended <- l.during(func() error { return serve(ctx, o, l) }) }()
 	for {
 		select {
 		case err := <-ended:
@@ -53,9 +53,9 @@ func serveUntilSignal(ctx context.Context, o *options, out *logWriter) error {
 
 // serve opens the listeners, runs the gateway until ctx ends or a listener fails,
 // drains, and closes the listeners after that: who comes during the drain is told
-// so. Nothing it started is left when it returns. It adds metrics to the gateway's.
-func serve(ctx context.Context, o *options, log zerolog.Logger, metrics ...prometheus.Collector) error {
-	files := openFiles()
+// so. Nothing it started is left when it returns.
+func serve(ctx context.Context, o *options, l *live) error {
+	files, log := openFiles(), l.log
 	s, err := open(ctx, o, files.handshakes(), log)
 	if err != nil {
 		return err
@@ -71,25 +71,21 @@ func serve(ctx context.Context, o *options, log zerolog.Logger, metrics ...prome
 	if err != nil {
 		return err
 	}
-	g.Registry().MustRegister(metrics...)
+	g.Registry().MustRegister(l.metrics()...)
+	s.live = l
 	return s.run(ctx, g, o)
 }
 
-// listeners are the two addresses, and the certificate of the public one.
+// listeners are the two addresses.
 type listeners struct {
 	public, admin *limited
-	certificate   *certificate // nil: no TLS
+	live          *live
 	log           zerolog.Logger
 }
 
-// open reads the certificate and takes both addresses, or neither.
+// open takes both addresses, or neither.
 func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logger) (s *listeners, err error) {
 	s = &listeners{log: log}
-	if o.tlsCert != "" {
-		if s.certificate, err = loadCertificate(o.tlsCert, o.tlsKey, log); err != nil {
-			return nil, err
-		}
-	}
 	public, err := o.gateway.Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return nil, listenFault("listen", o.listen, err)
@@ -122,7 +118,7 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	panics := newPanics(g.Registry(), s.log)
-	public, admin := s.publicServer(g, o, panics), s.adminServer(g, o, panics)
+	public, admin := s.publicServer(g, o, panics), s.adminServer(g, panics)
 
 	var drained, scavenging sync.WaitGroup
 	faults := make(chan error, 3) // as many as there are senders
@@ -143,10 +139,10 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 			}
 		})
 	}
-	accept("listen", func() error { return s.servePublic(public) })
-	accept("admin-listen", func() error { return admin.Serve(s.admin) })
+	accept("listen", func() error { return serveOn(s.public, public) })
+	accept("admin-listen", func() error { return serveOn(s.admin, admin) })
 	s.log.Info().Stringer("addr", s.public.Addr()).Stringer("admin", s.admin.Addr()).
-		Bool("tls", s.certificate != nil).Str("version", metricsVersion()).Msg("listening")
+		Bool("tls", s.live.public != nil).Bool("admin_tls", s.live.admin != nil).Str("version", metricsVersion()).Msg("listening")
 
 	drained.Wait()
 	shutDown(public, admin)
@@ -160,11 +156,12 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	return errors.Join(all...)
 }
 
-func (s *listeners) servePublic(server *http.Server) error {
-	if s.certificate != nil {
-		return server.ServeTLS(s.public, "", "")
+// serveOn speaks TLS if the server has it.
+func serveOn(l net.Listener, server *http.Server) error {
+	if server.TLSConfig != nil {
+		return server.ServeTLS(l, "", "")
 	}
-	return server.Serve(s.public)
+	return server.Serve(l)
 }
 
 // awaitReady returns when g accepts sessions, which it does right after Run began.
@@ -211,16 +208,15 @@ func (s *listeners) publicServer(g *gateway.Gateway, o *options, p *panics) *htt
 			s.log.Warn().Int("handshakes", cap(s.public.places)).Msg("As many clients as can be are in their handshake: others wait")
 		})
 	}
-	if s.certificate != nil {
-		server.TLSConfig = s.certificate.config()
-	}
+	server.TLSConfig = s.live.public.config()
 	return server
 }
 
 // adminServer serves operators and their programs.
-func (s *listeners) adminServer(g *gateway.Gateway, o *options, p *panics) *http.Server {
-	server := s.server(p.guard(api.New(api.Options{Gateway: g, Token: o.adminToken, Version: metricsVersion()})))
-	server.MaxHeaderBytes = 12 << 10 // and 4 KiB more: 16 KiB
+func (s *listeners) adminServer(g *gateway.Gateway, p *panics) *http.Server {
+	server := s.server(p.guard(api.New(api.Options{Gateway: g, Tokens: s.live.adminTokens(), Version: metricsVersion()})))
+	server.TLSConfig = s.live.admin.config()
+	server.MaxHeaderBytes = adminHeaderBytes
 	server.ReadHeaderTimeout = 5 * time.Second
 	server.ReadTimeout = 30 * time.Second
 	server.WriteTimeout = time.Minute

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"strings"
 	"time"
 
@@ -17,7 +18,10 @@ type options struct {
 
 	listen, adminListen        string
 	adminToken, adminTokenFile string
+	tokens                     []string // of either; nil: none are needed
 	tlsCert, tlsKey            string
+	adminTLSCert, adminTLSKey  string
+	pair, adminPair            *tls.Certificate // nil: no TLS
 	echo                       bool
 	logLevel                   zerolog.Level
 	logFormat                  string
@@ -138,8 +142,18 @@ var settings = []setting{
 	},
 	{
 		name: "admin-token-file", group: groupAdmin, optional: true,
-		meaning: "file with that token",
+		meaning: "file with such tokens, one a line, any of which is good; a changed file is picked up by itself",
 		rule:    path(func(o *options) *string { return &o.adminTokenFile }),
+	},
+	{
+		name: "admin-tls-cert", group: groupAdmin, optional: true,
+		meaning: "PEM file with the certificate chain of the admin listener; set it and that speaks https; a renewed file is picked up by itself",
+		rule:    path(func(o *options) *string { return &o.adminTLSCert }),
+	},
+	{
+		name: "admin-tls-key", group: groupAdmin, optional: true,
+		meaning: "PEM file with that certificate's private key",
+		rule:    path(func(o *options) *string { return &o.adminTLSKey }),
 	},
 	{
 		name: "session-timeout", value: "30m", group: groupSession,

@@ -25,10 +25,11 @@ import (
 // Options is what New needs.
 type Options struct {
 	Gateway *gateway.Gateway
-	// Token protects everything but health as a bearer token (RFC 6750). Without
-	// one only requests to a loopback name are served, so that no web page can
-	// reach the API by pointing a name of its own at this machine.
-	Token string
+	// Tokens returns the bearer tokens (RFC 6750) of which everything but health asks
+	// for one; they may change. If it is nil only requests to a loopback name are
+	// served, so that no web page can reach the API by pointing a name of its own at
+	// this machine.
+	Tokens func() []string
 	// Version is told in the API's description and in wheelgate_build_info.
 	Version string
 }
@@ -49,9 +50,9 @@ func New(o Options) http.Handler {
 		switch {
 		case r.URL.Path == "/livez" || r.URL.Path == "/readyz":
 			health.ServeHTTP(w, r)
-		case o.Token == "" && !isLoopback(r.Host):
+		case o.Tokens == nil && !isLoopback(r.Host):
 			writeProblem(w, http.StatusForbidden, "without an admin token only loopback host names are served")
-		case o.Token != "" && !hasToken(r, o.Token):
+		case o.Tokens != nil && !hasToken(r, o.Tokens()):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeProblem(w, http.StatusUnauthorized, "the admin token is needed: Authorization: Bearer <token>")
 		case !validQuery(r):
@@ -78,12 +79,12 @@ func registerOperations(mux *http.ServeMux, o Options) {
 	config.SchemasPath = "" // they are in openapi.json; of any other name it serves null
 	config.CreateHooks = nil
 	config.RejectUnknownQueryParameters = true
-	if o.Token != "" {
+	if o.Tokens != nil {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 		config.Security = []map[string][]string{{"token": {}}}
 	}
 	a := humago.New(mux, config)
-	s := server{o.Gateway, o.Token != "", newCursors()}
+	s := server{o.Gateway, o.Tokens != nil, newCursors()}
 	s.registerSending(a)
 	s.registerSessions(a)
 }
@@ -127,9 +128,14 @@ func unready(g *gateway.Gateway) string {
 	}
 }
 
-func hasToken(r *http.Request, token string) bool {
+// hasToken compares with all tokens, in a time that tells nothing of them but their lengths.
+func hasToken(r *http.Request, tokens []string) bool {
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
+	same := 0
+	for _, token := range tokens {
+		same |= subtle.ConstantTimeCompare([]byte(given), []byte(token))
+	}
+	return strings.EqualFold(scheme, "Bearer") && same == 1
 }
 
 func isLoopback(host string) bool {

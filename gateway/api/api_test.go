@@ -43,7 +43,11 @@ func startWith(t *testing.T, token string, maxSessions int) *service {
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = g.Run(ctx) }()
 	s := &service{t: t, public: httptest.NewServer(g), token: token}
-	handler := api.New(api.Options{Gateway: g, Token: token, Version: "v0-test"})
+	options := api.Options{Gateway: g, Version: "v0-test"}
+	if token != "" {
+		options.Tokens = func() []string { return []string{"other", token} }
+	}
+	handler := api.New(options)
 	s.admin = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.impatient.Load() {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
