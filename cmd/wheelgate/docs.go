@@ -86,14 +86,14 @@ func showTick(o *options) string {
 }
 
 func showMaxSessions(o *options) string {
-	n, limit := o.gateway.MaxSessions, openFiles()
-	switch {
-	case n == 0:
-		return fmt.Sprintf("%d (by the open-file limit %d)", limit.sessions(), limit.most)
-	case n > limit.sessions():
-		return fmt.Sprintf("%d (asked: %d; by the open-file limit %d)", limit.sessions(), n, limit.most)
+	asked := o.gateway.MaxSessions
+	switch n, bound := newCapacity(o, openFiles(), memory()).sessions(asked); {
+	case asked == 0:
+		return fmt.Sprintf("%d (by %s)", n, bound)
+	case asked > n:
+		return fmt.Sprintf("%d (asked: %d; by %s)", n, asked, bound)
 	}
-	return fmt.Sprint(n)
+	return fmt.Sprint(asked)
 }
 
 func showEnvFile(o *options) string {

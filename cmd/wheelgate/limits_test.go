@@ -2,41 +2,91 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
 	"math"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"github.com/wheelgate/wheelgate/gateway"
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
-func TestLimitSessions(t *testing.T) {
-	f := func(asked, most, open, want int, logged string) {
-		t.Helper()
-		var log bytes.Buffer
-		o := &options{}
-		o.gateway.MaxSessions = asked
-		if err := limitSessions(o, fileLimit{most, open, 4}, zerolog.New(&log)); err != nil {
+// limitedTo is what becomes of asked sessions, and the log's messages and last bound.
+func limitedTo(t *testing.T, o *options, files int, memory uint64) (n int, messages []string, bound string) {
+	t.Helper()
+	var log bytes.Buffer
+	if err := limitSessions(o, newCapacity(o, fileLimit{files, 10, 4}, memory), zerolog.New(&log)); err != nil {
+		t.Fatal(err)
+	}
+	for text := range strings.Lines(log.String()) {
+		var line struct{ Level, Message, Bound string }
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			t.Fatal(err)
 		}
-		if o.gateway.MaxSessions != want {
-			t.Errorf("asked %d, limit %d: got %d, want %d", asked, most, o.gateway.MaxSessions, want)
-		}
-		if log.String() != logged {
-			t.Errorf("\n got %s\nwant %s", log.String(), logged)
+		messages, bound = append(messages, line.Level+" "+line.Message), line.Bound
+	}
+	return o.gateway.MaxSessions, messages, bound
+}
+
+func TestLimitSessions(t *testing.T) {
+	const (
+		tooFewFiles = "warn The open-file limit is too low for max-sessions, which is lowered: raise the limit (ulimit -n)"
+		tooLittle   = "warn Idle sessions alone may take more than half of the memory: lower max-sessions, or add memory"
+		files       = "the open-file limit 1024"
+	)
+	f := func(asked, files int, memory uint64, want int, wantBound string, warnings ...string) {
+		t.Helper()
+		o := &options{}
+		o.gateway.MaxSessions = asked
+		n, messages, bound := limitedTo(t, o, files, memory)
+		wantMessages := append(warnings, fmt.Sprintf("info Can hold %d sessions", want))
+		if n != want || bound != wantBound || !slices.Equal(messages, wantMessages) {
+			t.Errorf("got %d by %s: %q\nwant %d by %s: %q", n, bound, messages, want, wantBound, wantMessages)
 		}
 	}
-	f(0, 1024, 10, 902, `{"level":"info","max_sessions":902,"open_file_limit":1024,"message":"Can hold 902 sessions"}`+"\n")
-	f(500, 1024, 10, 500, `{"level":"info","max_sessions":500,"open_file_limit":1024,"message":"Can hold 500 sessions"}`+"\n")
-	f(5000, 1024, 10, 902, `{"level":"warn","max_sessions":5000,"effective":902,"open_file_limit":1024,`+
-		`"message":"The open-file limit is too low for max-sessions, which is lowered: raise the limit (ulimit -n)"}`+"\n"+
-		`{"level":"info","max_sessions":902,"open_file_limit":1024,"message":"Can hold 902 sessions"}`+"\n")
-	f(0, math.MaxInt, 10, maxSessions, `{"level":"info","max_sessions":268435456,"open_file_limit":9223372036854775807,`+
-		`"message":"Can hold 268435456 sessions"}`+"\n")
+	f(0, 1024, 0, 902, files)
+	f(0, 1024, 1<<30, 902, files)
+	f(500, 1024, 0, 500, "max-sessions")
+	f(5000, 1024, 0, 902, files, tooFewFiles)
+	f(0, math.MaxInt, 0, maxSessions, "the open-file limit 9223372036854775807")
+	f(500, 1024, 1<<20, 500, "max-sessions", tooLittle)
+	f(5000, 1024, 1<<20, 902, files, tooFewFiles, tooLittle)
+	f(0, 1024, 1, 1, "the memory of 0 MiB")
+}
+
+func TestDefaultSessionsFitIntoTheMemory(t *testing.T) {
+	f := func(o *options, want int) {
+		t.Helper()
+		if runtime.GOOS != "linux" && want == 1<<29/loopCost {
+			want = 1 << 29 / goroutineCost
+		}
+		n, messages, bound := limitedTo(t, o, 1<<20, 1<<30)
+		if n != want || bound != "the memory of 1024 MiB" || len(messages) != 1 {
+			t.Errorf("%d by %s, want %d: %q", n, bound, want, messages)
+		}
+	}
+	transport := func(kind wsconn.Kind) *options { return &options{gateway: gateway.Config{Transport: kind}} }
+	f(transport(wsconn.KindAuto), 1<<29/loopCost)
+	f(transport(wsconn.KindLoop), 1<<29/loopCost)
+	f(transport(wsconn.KindGoroutine), 1<<29/goroutineCost)
+	f(&options{pair: &tls.Certificate{}}, 1<<29/tlsCost)
+}
+
+func TestMemoryIsKnown(t *testing.T) {
+	if n := memory(); runtime.GOOS == "linux" && (n < 16<<20 || n > 1<<46) {
+		t.Errorf("%d bytes", n)
+	}
 }
 
 func TestNoRoomForASession(t *testing.T) {
-	err := limitSessions(&options{}, fileLimit{90, 6, 1}, zerolog.Nop())
+	err := limitSessions(&options{}, newCapacity(&options{}, fileLimit{90, 6, 1}, 0), zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "the open-file limit of 90 leaves no room for a session") {
 		t.Error(err)
 	}

@@ -61,7 +61,7 @@ func serve(ctx context.Context, o *options, l *live) error {
 		return err
 	}
 	defer s.closeListeners()
-	if err := limitSessions(o, files, log); err != nil {
+	if err := limitSessions(o, newCapacity(o, files, memory()), log); err != nil {
 		return err
 	}
 	limitMemory(log)

@@ -239,7 +239,7 @@ var settings = []setting{
 	},
 	{
 		name: "max-sessions", value: "0", group: groupLimit,
-		meaning: "most sessions at a time; 0 is what the open-file limit allows",
+		meaning: "most sessions at a time; 0 is what the open-file limit and half of the memory allow",
 		rule:    count(0, maxSessions, func(o *options) *int { return &o.gateway.MaxSessions }),
 		show:    showMaxSessions,
 	},
