@@ -280,6 +280,23 @@ func TestCertificateTimeIsWarnedOfOnceADay(t *testing.T) {
 	f(day/24, day, "the certificate is not valid before")
 }
 
+// A change between the first reading and the first look is not missed, and files that
+// were only touched are no renewal.
+func TestFirstLookReadsTheFilesAgain(t *testing.T) {
+	c, certFile, keyFile, log := someCertificate(t)
+	for seconds := range int64(3) {
+		age(t, certFile, 100+seconds)
+		if got := serial(t, c); got != 1 || log.Len() != 0 {
+			t.Errorf("serial %d, log: %s", got, log)
+		}
+	}
+	certify(t, certFile, keyFile, 2) // after the pair below was read
+	c.replace(c.value.Load(), certFile, keyFile)
+	if got := serial(t, c); got != 2 {
+		t.Errorf("serial %d", got)
+	}
+}
+
 func TestCertificateExpiryIsAMetric(t *testing.T) {
 	c, certFile, keyFile, _ := someCertificate(t)
 	renewed := certifyFor(t, certFile, keyFile, 2, -time.Hour, 2*day)

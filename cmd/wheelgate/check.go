@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"strings"
 
@@ -18,7 +19,7 @@ func (r *resolved) given(name string) *given {
 }
 
 // readTokens makes the tokens of admin-token or admin-token-file, and the file's content the admin-token.
-func (r *resolved) readTokens() error {
+func (r *resolved) readTokens(ctx context.Context) error {
 	file, tok := r.given("admin-token-file"), r.given("admin-token")
 	switch {
 	case file.text == "" && tok.text == "":
@@ -30,7 +31,7 @@ func (r *resolved) readTokens() error {
 		return usagef("admin-token-file: %s from %s and admin-token from %s are both set: set one of them",
 			quote(file.text), file.source, tok.source)
 	}
-	content, err := readFile(file.text)
+	content, err := readFile(ctx, file.text)
 	if err != nil {
 		return file.unreadable("admin-token-file", err)
 	}
@@ -52,23 +53,23 @@ func (r *resolved) tokenFiles() []string {
 }
 
 // readPairs reads the certificates.
-func (r *resolved) readPairs() (err error) {
-	if r.pair, err = r.readPair("tls-cert", "tls-key"); err == nil {
-		r.adminPair, err = r.readPair("admin-tls-cert", "admin-tls-key")
+func (r *resolved) readPairs(ctx context.Context) (err error) {
+	if r.pair, err = r.readPair(ctx, "tls-cert", "tls-key"); err == nil {
+		r.adminPair, err = r.readPair(ctx, "admin-tls-cert", "admin-tls-key")
 	}
 	return err
 }
 
-func (r *resolved) readPair(certName, keyName string) (*tls.Certificate, error) {
+func (r *resolved) readPair(ctx context.Context, certName, keyName string) (*tls.Certificate, error) {
 	cert, key := r.given(certName), r.given(keyName)
 	if cert.text == "" {
 		return nil, nil
 	}
-	certPEM, err := readFile(cert.text)
+	certPEM, err := readFile(ctx, cert.text)
 	if err != nil {
 		return nil, cert.unreadable(certName, err)
 	}
-	keyPEM, err := readFile(key.text)
+	keyPEM, err := readFile(ctx, key.text)
 	if err != nil {
 		return nil, key.unreadable(keyName, err)
 	}

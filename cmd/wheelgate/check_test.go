@@ -10,7 +10,7 @@ import (
 func TestAdminToken(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, filepath.Join(dir, "token"), "\ufeff# since May\n s3cret \r\n\n#old\nnext")
-	r, err := resolve(map[string]string{"admin-token-file": file, "admin-listen": ":0"}, nil)
+	r, err := resolve(t.Context(), map[string]string{"admin-token-file": file, "admin-listen": ":0"}, nil)
 	if err != nil || !slices.Equal(r.tokens, []string{"s3cret", "next"}) {
 		t.Errorf("from a file: %q, %v", r.tokens, err)
 	}

@@ -70,11 +70,11 @@ func TestEnvExampleHoldsTheDefaults(t *testing.T) {
 			t.Errorf("%s: in the file: %v", settings[i].name, ok)
 		}
 	}
-	got, err := resolve(nil, environ)
+	got, err := resolve(t.Context(), nil, environ)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, _ := resolve(nil, nil)
+	want, _ := resolve(t.Context(), nil, nil)
 	for i := range settings {
 		if got.values[i].text != want.values[i].text {
 			t.Errorf("%s: %q, want %q", settings[i].name, got.values[i].text, want.values[i].text)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"maps"
@@ -12,12 +13,12 @@ import (
 )
 
 // readFile finds and reads the .env file. The process's environment stays as it is.
-func (in *inputs) readFile() error {
+func (in *inputs) readFile(ctx context.Context) error {
 	v := in.plain(find(envFile))
 	if v.text == "" {
 		return nil
 	}
-	content, err := readFile(v.text)
+	content, err := readFile(ctx, v.text)
 	if v.source == fromDefault && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -57,9 +57,9 @@ func patiently[T any](ctx context.Context, key string, read func() (T, error)) (
 }
 
 // readFile reads the file of a setting, in bounded time and length. Its errors are
-// of type *fs.PathError.
-func readFile(name string) ([]byte, error) {
-	content, err := patiently(context.Background(), name, func() ([]byte, error) { return readSmall(name) })
+// of type *fs.PathError, or that of ctx.
+func readFile(ctx context.Context, name string) ([]byte, error) {
+	content, err := patiently(ctx, name, func() ([]byte, error) { return readSmall(name) })
 	if errors.Is(err, errHangs) {
 		err = &fs.PathError{Op: "read", Path: name, Err: err}
 	}

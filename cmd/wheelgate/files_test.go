@@ -84,7 +84,7 @@ func TestFIFOWithAWriterIsRead(t *testing.T) {
 	pipe := fifo(t, filepath.Join(t.TempDir(), "pipe"))
 	wrote := make(chan error)
 	go func() { wrote <- os.WriteFile(pipe, []byte("s3cret\n"), 0) }()
-	r, err := resolve(map[string]string{"admin-token-file": pipe}, nil)
+	r, err := resolve(t.Context(), map[string]string{"admin-token-file": pipe}, nil)
 	if err != nil || len(r.tokens) != 1 || r.tokens[0] != "s3cret" {
 		t.Errorf("%v, %v", r, err)
 	}

@@ -22,11 +22,11 @@ type live struct {
 	log           zerolog.Logger
 	out           *logWriter
 	current       *resolved
-	resolve       func() (*resolved, error) // reads the settings again
+	resolve       func(context.Context) (*resolved, error) // reads the settings again
 }
 
 // newLive starts with the settings r.
-func newLive(r *resolved, again func() (*resolved, error), out *logWriter) *live {
+func newLive(r *resolved, again func(context.Context) (*resolved, error), out *logWriter) *live {
 	l := &live{current: r, resolve: again, out: out, log: newLogger(out, &r.options)}
 	if r.pair != nil {
 		l.public = newCertificate(r.pair, r.tlsCert, r.tlsKey, "public", l.log)
@@ -66,8 +66,8 @@ func (l *live) during(serve func() error) error {
 	return serve()
 }
 
-// run looks at files until ctx ends, and reads the settings again at each hangup. No
-// look takes longer than filePatience, and none outlasts ctx by more.
+// run looks at files until ctx ends, and reads the settings again at each hangup. A read
+// that hangs does not keep it beyond ctx.
 func (l *live) run(ctx context.Context, hangups <-chan os.Signal) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -76,7 +76,7 @@ func (l *live) run(ctx context.Context, hangups <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			l.reload()
+			l.reload(ctx)
 		case <-ticker.C:
 			l.look(ctx)
 		}
@@ -112,8 +112,8 @@ func (l *live) metrics() []prometheus.Collector {
 
 // reload reads the settings again. It applies those that can change, and names those
 // that have changed and cannot. If one is bad, nothing changes.
-func (l *live) reload() {
-	next, err := l.resolve()
+func (l *live) reload(ctx context.Context) {
+	next, err := l.resolve(ctx)
 	if err == nil {
 		err = errors.Join(l.acceptable(l.public, next.pair), l.acceptable(l.admin, next.adminPair))
 	}

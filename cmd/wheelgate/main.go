@@ -69,14 +69,14 @@ an error, except where it means "none". Unknown WHEELGATE_ variables are errors.
 // neither prints errors nor exits, and it reads no variable: resolve does.
 func newCommand(environ []string, stdout io.Writer, stderr *logWriter) *cli.Command {
 	flags := newFlags()
-	type reading = func() (*resolved, error)
+	type reading = func(context.Context) (*resolved, error)
 	action := func(do func(context.Context, *resolved, reading) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
 				return usagef("unexpected argument %s: see wheelgate --help", quote(cmd.Args().First()))
 			}
-			again := func() (*resolved, error) { return resolve(flagTexts(flags), environ) }
-			r, err := again()
+			again := func(ctx context.Context) (*resolved, error) { return resolve(ctx, flagTexts(flags), environ) }
+			r, err := again(ctx)
 			if err != nil {
 				return err
 			}

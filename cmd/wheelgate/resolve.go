@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -43,15 +44,15 @@ type resolved struct {
 }
 
 // resolve reads every setting from flags (by name) and environ (as os.Environ),
-// and the .env file those lead to. Every error is a usageError of one line.
-func resolve(flags map[string]string, environ []string) (*resolved, error) {
+// and the files those lead to. Every error is a usageError of one line, unless ctx ended.
+func resolve(ctx context.Context, flags map[string]string, environ []string) (*resolved, error) {
 	in := &inputs{flags: flags, env: map[string]string{}}
 	for _, line := range environ {
 		if name, value, ok := strings.Cut(line, "="); ok {
 			in.env[name] = value
 		}
 	}
-	if err := in.readFile(); err != nil {
+	if err := in.readFile(ctx); err != nil {
 		return nil, err
 	}
 	if err := in.checkNames(); err != nil {
@@ -69,12 +70,13 @@ func resolve(flags map[string]string, environ []string) (*resolved, error) {
 		r.values[i] = v
 	}
 	r.envFile = in.path
-	for _, step := range []func() error{r.readTokens, r.check, r.readPairs} {
-		if err := step(); err != nil {
-			return nil, err
-		}
+	if err := r.readTokens(ctx); err != nil {
+		return nil, err
 	}
-	return r, nil
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return r, r.readPairs(ctx)
 }
 
 // plain looks a setting up, without its alias.

@@ -32,7 +32,7 @@ func write(t *testing.T, name, text string) string {
 }
 
 func TestDefaultsAreTheGateways(t *testing.T) {
-	r, err := resolve(nil, nil)
+	r, err := resolve(t.Context(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestEnvFileIsReadAsItStands(t *testing.T) {
 	const text = "\ufeffA='pa$$w0rd$FOO'\nB=a$\nC=\"$ 5\"\n"
 	inFile(t, text)
 	in := &inputs{}
-	if err := in.readFile(); err != nil {
+	if err := in.readFile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if want := map[string]string{"A": "pa$$w0rd$FOO", "B": "a$", "C": "$ 5"}; !maps.Equal(in.file, want) {
@@ -202,7 +202,7 @@ func TestSessionTimeoutMinutes(t *testing.T) {
 		for _, arg := range args {
 			flags["session-timeout"] = strings.TrimPrefix(arg, "--session-timeout=")
 		}
-		if r, err := resolve(flags, environ); err != nil || r.gateway.SessionTimeout != want {
+		if r, err := resolve(t.Context(), flags, environ); err != nil || r.gateway.SessionTimeout != want {
 			t.Errorf("got %v %v, want %v", r.gateway.SessionTimeout, err, want)
 		}
 	}

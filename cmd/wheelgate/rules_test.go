@@ -57,7 +57,7 @@ func TestEveryValue(t *testing.T) {
 			t.Errorf("no samples for %s", s.name)
 		}
 		for _, text := range sample.good {
-			if _, err := resolve(map[string]string{s.name: text}, nil); err != nil {
+			if _, err := resolve(t.Context(), map[string]string{s.name: text}, nil); err != nil {
 				t.Errorf("%s %q: %v", s.name, text, err)
 			}
 		}

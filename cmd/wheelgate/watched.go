@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -25,14 +26,14 @@ type watched[T any] struct {
 	fault string        // of that attempt; "": it succeeded
 }
 
-// replace makes value, just read from these files, the current one.
+// replace makes value, just read from these files, the current one. The next look reads
+// them once more, since they may have changed meanwhile.
 func (w *watched[T]) replace(value *T, names ...string) {
 	w.value.Store(value)
-	files := stat(names)
-	if slices.ContainsFunc(files, func(f os.FileInfo) bool { return f != nil && !f.Mode().IsRegular() }) {
+	if slices.ContainsFunc(stat(names), func(f os.FileInfo) bool { return f != nil && !f.Mode().IsRegular() }) {
 		names = nil // a FIFO is read once
 	}
-	w.names, w.files, w.fault = names, files, ""
+	w.names, w.files, w.fault = names, nil, ""
 }
 
 // look reads the files again if they have changed or could not be read the last time:
@@ -75,7 +76,7 @@ func (w *watched[T]) look(ctx context.Context) (renewed bool) {
 		}
 		return false
 	}
-	if f.value == nil {
+	if f.value == nil || w.fault == "" && reflect.DeepEqual(f.value, w.value.Load()) {
 		return false
 	}
 	w.fault = ""
