@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -34,7 +35,8 @@ func TestMetricsDocs(t *testing.T) {
 		t.Error(err)
 	}
 	metrics := described(t, serversRegistry(t))
-	p, _ := start(t)
+	_, cert, key, _ := someCertificate(t)
+	p, _ := start(t, "--tls-cert="+cert, "--tls-key="+key) // which has a metric
 	observe(metrics, p.scrape(t))
 	same(t, metricsFile, string(page), metricsPage(t, metrics))
 }
@@ -42,7 +44,10 @@ func TestMetricsDocs(t *testing.T) {
 // serversRegistry has the metrics of a gateway and its servers.
 func serversRegistry(t *testing.T) *prometheus.Registry {
 	t.Helper()
-	r, err := resolve(map[string]string{"listen": "127.0.0.1:0", "admin-listen": "127.0.0.1:0", "env-file": ""}, nil)
+	_, cert, key, _ := someCertificate(t)
+	r, err := resolve(t.Context(), map[string]string{
+		"listen": "127.0.0.1:0", "admin-listen": "127.0.0.1:0", "env-file": "", "tls-cert": cert, "tls-key": key,
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +56,14 @@ func serversRegistry(t *testing.T) *prometheus.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := newLogWriter(io.Discard)
+	t.Cleanup(out.close)
+	s.live = newLive(r, nil, out)
 	g, err := gateway.New(r.gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.Registry().MustRegister(s.live.metrics()...)
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(ctx, g, &r.options) }()
 	awaitReady(ctx, g)
