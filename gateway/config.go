@@ -47,9 +47,11 @@ type Config struct {
 	OutboxMessages, OutboxBytes int
 	// MaxMessage bounds a message in either direction, in bytes.
 	MaxMessage int
-	// PartialBudget bounds what unfinished messages take in all sessions, in bytes;
-	// 0 is no bound.
-	PartialBudget int
+	// PartialBudget bounds the memory of unfinished messages in all sessions, and
+	// OutboxBudget that of messages that wait for their peers, in bytes; 0 is no bound.
+	// Beyond either, the sessions that hold most are closed: see wsconn.NewBudgets. Choose
+	// an OutboxBudget by the memory there is; DefaultConfig, which does not know it, has none.
+	PartialBudget, OutboxBudget int
 	// MaxSessions bounds the open sessions; 0 is no bound but the system's.
 	MaxSessions int
 	// ExpiryRate bounds how many due sessions are looked at in a second, so that
@@ -151,6 +153,7 @@ func (c *Config) Validate() error {
 	fault(c.MaxMessage >= 1 && c.MaxMessage <= 1<<30, "MaxMessage", c.MaxMessage, "from 1 to 1073741824")
 	fault(c.CompressionThreshold >= 0, "CompressionThreshold", c.CompressionThreshold, "at least 0")
 	fault(c.PartialBudget >= 0, "PartialBudget", c.PartialBudget, "at least 0")
+	fault(c.OutboxBudget >= 0, "OutboxBudget", c.OutboxBudget, "at least 0")
 	fault(c.MaxSessions >= 0 && c.MaxSessions <= maxSlots, "MaxSessions", c.MaxSessions, fmt.Sprintf("from 0 to %d", maxSlots))
 	fault(c.ExpiryRate >= 0, "ExpiryRate", c.ExpiryRate, "at least 0")
 	fault(c.CloseCodes == CodesApp || c.CloseCodes == CodesRFC, "CloseCodes", c.CloseCodes, "app or rfc")

@@ -17,7 +17,8 @@
 // leaves here: none is held while another of them is taken, nor across what may
 // block. Gateway.publish orders broadcasts and is taken before them. Within a
 // loop of wsconn a connection's lock comes before the loop's; who sends to many there
-// has those of some at once, and waits for no other meanwhile.
+// has those of some at once, and waits for no other meanwhile. A budget's lock is a leaf
+// below all of them: the budget tells a connection to give memory back without it.
 //
 // # Goroutines
 //
@@ -26,5 +27,6 @@
 //	reporter        Run        the same
 //	loops           wsconn     with the last session, after the drain
 //	connection's    wsconn     with the connection; none on a loop
+//	budget's        wsconn     when the connections are within its bound again
 //	fan-out         Broadcast  before it returns
 package gateway

@@ -71,11 +71,12 @@ func (s *Session) hear(kind Activity) {
 }
 
 var violationReasons = [...]Reason{
-	wsconn.Protocol:    ReasonProtocol,
-	wsconn.InvalidUTF8: ReasonBadUTF8,
-	wsconn.TooBig:      ReasonTooBig,
-	wsconn.Internal:    ReasonInternal,
-	wsconn.OverBudget:  ReasonPartialBudget,
+	wsconn.Protocol:         ReasonProtocol,
+	wsconn.InvalidUTF8:      ReasonBadUTF8,
+	wsconn.TooBig:           ReasonTooBig,
+	wsconn.Internal:         ReasonInternal,
+	wsconn.OverBudget:       ReasonPartialBudget,
+	wsconn.OutboxOverBudget: ReasonOutboxBudget,
 }
 
 // Violation implements wsconn.Handler.
@@ -89,8 +90,11 @@ func (in inbound) PeerClosed(code uint16, _ string) {
 // Closed implements wsconn.Handler.
 func (in inbound) Closed(end wsconn.End) {
 	s := in.Session
-	if errors.Is(end.Err, wsconn.ErrWriteTimeout) {
+	switch {
+	case errors.Is(end.Err, wsconn.ErrWriteTimeout):
 		s.markClosing(ReasonSlowConsumer)
+	case errors.Is(end.Err, wsconn.ErrOutboxBudget):
+		s.markClosing(ReasonOutboxBudget)
 	}
 	s.markClosing(ReasonLost)
 	s.g.wheel.Cancel(&s.entry)

@@ -24,6 +24,7 @@ type Gateway struct {
 	openedLog zerolog.Logger // sampled
 	closedLog zerolog.Logger // sampled
 	transport wsconn.Transport
+	budgets   *wsconn.Budgets // of transport
 	wheel     *wheel.Wheel[Session]
 	waits     waits
 	pingFrame *wsconn.Frame
@@ -45,12 +46,15 @@ func New(cfg Config) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, made: time.Now(), log: cfg.Logger, pingFrame: newPing()}
+	g := &Gateway{
+		cfg: cfg, made: time.Now(), log: cfg.Logger, pingFrame: newPing(),
+		budgets: wsconn.NewBudgets(int64(cfg.PartialBudget), int64(cfg.OutboxBudget)),
+	}
 	transport, err := wsconn.New(cfg.Transport, wsconn.Config{
 		MaxMessage:           cfg.MaxMessage,
 		OutboxMessages:       cfg.OutboxMessages,
 		OutboxBytes:          cfg.OutboxBytes,
-		PartialBudget:        cfg.PartialBudget,
+		Budgets:              g.budgets,
 		WriteTimeout:         cfg.WriteTimeout,
 		HandshakeTimeout:     cfg.HandshakeTimeout,
 		Compression:          cfg.Compression,
@@ -97,6 +101,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	<-ctx.Done()
 	g.draining.Store(true)
 	g.drain()
+	g.budgets.Wait()
 	g.wheel.Stop()
 	stopReport()
 	reporter.Wait()

@@ -16,6 +16,7 @@ const (
 	ReasonSlowConsumer
 	ReasonPartialBudget
 	ReasonMessageTimeout
+	ReasonOutboxBudget
 	ReasonPongTimeout
 	ReasonIdleTimeout
 	ReasonKicked
@@ -72,6 +73,7 @@ var endings = [reasonCount]ending{
 	ReasonSlowConsumer:   {"slow_consumer", 4102, 1013},
 	ReasonPartialBudget:  {"partial_budget", 4105, 1013},
 	ReasonMessageTimeout: {"message_timeout", 4106, 1008},
+	ReasonOutboxBudget:   {"outbox_budget", 4107, 1013},
 	ReasonPongTimeout:    {"pong_timeout", 4201, 1001},
 	ReasonIdleTimeout:    {"idle_timeout", 4202, 1001},
 	ReasonKicked:         {"kicked", 4503, 1008},

@@ -141,7 +141,7 @@ func (c *loopConn) uncorkLocked() error {
 // queueLocked queues f, or a part of the batch, of which the socket took n bytes.
 func (c *loopConn) queueLocked(f *Frame, part []byte, n int) {
 	if c.out == nil {
-		c.out = new(outbox)
+		c.out = newOutbox(&c.loop.t.cfg.Budgets.outboxes, loopOutbox{c})
 	}
 	if f != nil {
 		c.out.push(f, n)

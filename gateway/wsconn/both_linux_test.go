@@ -145,22 +145,18 @@ func TestGoexitEndsOneSession(t *testing.T) {
 func TestRefusedPartialsGiveTheirBudgetBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, newTransport func(wsconn.Config) transport) {
 		cfg := testConfig
-		cfg.PartialBudget = 5000
+		cfg.Budgets = wsconn.NewBudgets(30_000, 0)
 		srv := newServer(t, newTransport(cfg), links[0], echoing)
 		frame := clientFrame(fin|opText, repeat(3000))
 		first, f := srv.connect()
 		first.send(frame[:2600])
 		eventually(t, "the unfinished message to be told", f.unfinished.Load)
 		greedy, g := srv.connect()
-		greedy.send(frame[:2600])
+		greedy.send(clientFrame(fin|opText, repeat(60_000))[:40_000])
 		g.expect("violation")
 		first.send(frame[2600:])
 		first.expect(fin|opText, repeat(3000))
-		modest, _ := srv.connect()
-		modest.send(frame[:2600])
-		time.Sleep(50 * time.Millisecond)
-		modest.send(frame[2600:])
-		modest.expect(fin|opText, repeat(3000))
+		eventually(t, "the budget to be free", func() bool { return cfg.Budgets.Partials().Used == 0 })
 	})
 }
 

@@ -50,6 +50,11 @@ func testContract(t *testing.T, l link, newTransport func(wsconn.Config) transpo
 		{"to all", contractSendAll},
 		{"to all, full", contractSendAllFull},
 		{"to all, stress", contractSendAllStress},
+		{"largest partial pays", contractLargestPartialPays},
+		{"partials as allocated", contractPartialsAsAllocated},
+		{"largest outbox pays", contractLargestOutboxPays},
+		{"a frame for many counts once", contractSharedFrame},
+		{"leaving in time", contractLeavingInTime},
 		{"compression", contractCompression},
 		{"compression refused", contractCompressionRefused},
 		{"compression to some", contractCompressionToSome},
@@ -118,14 +123,14 @@ func contractEarlyBytes(t *testing.T, l link, newTransport func(wsconn.Config) t
 // The owner bounds the time a message takes, the transport the memory of all.
 func contractUnfinished(t *testing.T, l link, newTransport func(wsconn.Config) transport) {
 	cfg := testConfig
-	cfg.PartialBudget = 3000
+	cfg.Budgets = wsconn.NewBudgets(16<<10, 0)
 	srv := newServer(t, newTransport(cfg), l, echoing)
 	c, s := srv.connect()
-	frame := clientFrame(fin|opText, repeat(2000))
+	frame, long := clientFrame(fin|opText, repeat(2000)), clientFrame(fin|opText, repeat(40_000))
 	c.send(frame[:1500])
 	eventually(t, "the unfinished message to be told", s.unfinished.Load)
 	other, o := srv.connect()
-	go func() { _, _ = other.Write(frame[:1900]) }()
+	go func() { _, _ = other.Write(long[:30_000]) }()
 	if e := o.expect("violation"); e.v != wsconn.OverBudget {
 		t.Errorf("violation %v; want OverBudget", e.v)
 	}
@@ -140,9 +145,10 @@ func contractUnfinished(t *testing.T, l link, newTransport func(wsconn.Config) t
 	c.send(clientFrame(fin|opContinuation, "b"))
 	c.expect(fin|opText, "ab")
 	third, _ := srv.connect()
-	third.send(frame[:1900]) // the budget is free again
+	third.send(frame[:1900])
 	third.send(frame[1900:])
 	third.expect(fin|opText, repeat(2000))
+	eventually(t, "the budget to be free again", func() bool { return cfg.Budgets.Partials() == wsconn.BudgetStats{Limit: 16 << 10} })
 }
 
 // Who sends without pause is amid a message whenever what came has been read.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const (
@@ -21,13 +22,17 @@ const (
 // Frame is one encoded server frame. It is immutable, so any number of
 // connections may queue the same one at once, and owns its bytes.
 type Frame struct {
-	wire []byte
-	op   Opcode
+	wire   []byte
+	op     Opcode
+	queued atomic.Int32 // outboxes that have it and were not chosen by their budget
 
 	window    uint8                 // of a form: for which size of it, see Frame.compressed
 	deflating sync.Mutex            // one form at a time
 	forms     atomic.Pointer[Frame] // the first of the deflated ones, linked by this; without a wire if not worth it
 }
+
+// memory is what f takes, in bytes.
+func (f *Frame) memory() int64 { return int64(unsafe.Sizeof(*f)) + int64(cap(f.wire)) }
 
 // NewFrame encodes payload, which it copies, as one unfragmented frame. Op is
 // one of Text, Binary, Ping and Pong. It returns ErrInvalidUTF8 for a text that

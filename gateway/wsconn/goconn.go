@@ -32,16 +32,18 @@ type goroutineConn struct {
 	early       []byte    // read by net/http, not by us; nil when used up
 	readErr     error     // what ended the input, nil while it goes on
 	established bool      // the 101 is written
-	counted     int       // bytes of the transport's partials
+	partial     holder    // for the memory gws has for an unfinished message
 	fragments   int64     // bytes read since the unfinished message began in fragments
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.
 	deaf atomic.Bool
+	// evicted makes the reader end the session: the budget has chosen the outbox.
+	evicted atomic.Bool
 
 	mu sync.Mutex
 	// Guarded by mu.
-	out          outbox
+	out          *outbox       // nil when nothing waits
 	flusher      chan struct{} // closed when the flusher ends; nil when there is none
 	held         bool          // the 101 is not out yet: queue, do not write
 	closing      bool          // a close frame is queued or written: accept no more
@@ -68,6 +70,7 @@ func newGoroutineConn(t *Goroutine, conn net.Conn) *goroutineConn {
 		guard:     guard{maxMessage: int32(t.cfg.MaxMessage)},
 		held:      true,
 	}
+	c.partial.owner = goroutinePartial{c}
 	// A tls.Conn waits up to 5 s in Close to say goodbye; Abort says nothing.
 	for {
 		over, ok := c.socket.(*tls.Conn)
@@ -94,7 +97,7 @@ func (c *goroutineConn) Send(f *Frame) error {
 		f = f.compressed(c.transport.cfg.CompressionThreshold, c.guard.window)
 	}
 	c.mu.Lock()
-	if c.closing || c.lost || c.ended {
+	if c.closing || c.lost || c.ended || c.out.isEvicted() {
 		c.mu.Unlock()
 		return ErrClosed
 	}
@@ -129,7 +132,7 @@ func (c *goroutineConn) close(code uint16, reason string, now bool) {
 	}
 	c.closing = true
 	c.deaf.Store(true)
-	if now {
+	if now && c.out != nil {
 		c.out.drop()
 	}
 	written, err := c.putLocked(f)
@@ -158,6 +161,9 @@ func (c *goroutineConn) putLocked(f *Frame) (written bool, err error) {
 		if n == len(f.wire) {
 			return true, nil
 		}
+	}
+	if c.out == nil {
+		c.out = newOutbox(&c.transport.cfg.Budgets.outboxes, goroutineOutbox{c})
 	}
 	c.out.push(f, n)
 	c.startFlusherLocked()
@@ -226,6 +232,9 @@ func (c *goroutineConn) flush() {
 		c.mu.Lock()
 	} else {
 		_ = c.conn.SetWriteDeadline(time.Time{}) // or a later try would meet it
+	}
+	if c.out.spent() {
+		c.out = nil
 	}
 	done := c.flusher
 	c.flusher = nil

@@ -23,7 +23,7 @@ var errNot101 = errors.New("wsconn: not a request that can be answered with 101"
 func (c *goroutineConn) read(socket *gws.Conn) {
 	defer c.finish() // also if a Handler calls runtime.Goexit
 	panicked := !c.transport.cfg.guarded(socket.ReadLoop)
-	c.transport.partials.settle(&c.counted, 0)
+	c.settlePartial(0)
 	c.early = nil
 	if !c.deaf.Load() {
 		if !c.transport.cfg.guarded(func() { c.verdict.report(c.handler, &c.guard, panicked) }) {
@@ -42,6 +42,7 @@ func (c *goroutineConn) linger() {
 	buf := make([]byte, 512)
 	for c.readErr == nil {
 		_, c.readErr = c.conn.Read(buf)
+		c.wakened()
 	}
 }
 
@@ -51,10 +52,21 @@ func (c *goroutineConn) settle() {
 	if unfinished, tell := c.guard.news(); tell && !c.deaf.Load() {
 		c.handler.Unfinished(unfinished)
 	}
-	if !c.transport.partials.settle(&c.counted, roomFor(int(c.guard.message))) {
+	switch {
+	case c.evicted.Load():
+		c.guard.stop(OutboxOverBudget)
+	case !c.settlePartial(c.room()):
 		c.guard.stop(OverBudget)
-		c.transport.partials.settle(&c.counted, 0)
 	}
+}
+
+// room is the memory gws takes for the unfinished message. For one in fragments it has a
+// buffer that append makes up to twice as long, and a buffer for the fragment at hand.
+func (c *goroutineConn) room() int {
+	if c.guard.fragmented {
+		return 2 * int(c.guard.message)
+	}
+	return roomFor(int(c.guard.message))
 }
 
 // roomFor is what gws takes for a message of n bytes: a power of two, as a rule.
@@ -78,7 +90,7 @@ func (c *goroutineConn) finish() {
 	if flushing {
 		<-flusher
 	}
-	c.transport.partials.settle(&c.counted, 0)
+	c.settlePartial(0)
 	c.lose(nil, false)
 	_ = c.socket.Close() // another goroutine may be about to, and Closed says it is done
 
@@ -111,18 +123,13 @@ func (w *wire) Read(p []byte) (int, error) {
 	case w.c.readErr != nil:
 		return 0, w.c.readErr
 	}
-	w.c.settle()
-	if w.c.guard.end != stepMore {
-		return 0, errGuarded
-	}
-	var n int
-	if len(w.c.early) > 0 {
-		n = copy(p, w.c.early)
-		if w.c.early = w.c.early[n:]; len(w.c.early) == 0 {
-			w.c.early = nil
+	n := 0
+	for again := true; again; again = w.c.wakened() && n == 0 {
+		w.c.settle()
+		if w.c.guard.end != stepMore {
+			return 0, errGuarded
 		}
-	} else {
-		n, w.c.readErr = w.c.conn.Read(p)
+		n = w.c.readSome(p)
 	}
 	if w.c.deaf.Load() {
 		return 0, errDeaf
@@ -136,6 +143,19 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.c.boundFragments(n)
 	return n, nil
+}
+
+// readSome reads what net/http had, then from the socket.
+func (c *goroutineConn) readSome(p []byte) (n int) {
+	if len(c.early) == 0 {
+		n, c.readErr = c.conn.Read(p)
+		return n
+	}
+	n = copy(p, c.early)
+	if c.early = c.early[n:]; len(c.early) == 0 {
+		c.early = nil
+	}
+	return n
 }
 
 // boundFragments is partial.split's bound on fragments without end, of which n more

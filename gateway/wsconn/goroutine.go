@@ -29,16 +29,14 @@ type Goroutine struct {
 	cfg      Config
 	upgrader *gws.Upgrader
 	running  sync.WaitGroup // upgrades, readers and flushers
-	partials budget
 }
 
 // NewGoroutine returns a transport whose connections are bounded by cfg.
 func NewGoroutine(cfg Config) *Goroutine {
-	return &Goroutine{
-		cfg:      cfg,
-		upgrader: newUpgrader(&cfg),
-		partials: budget{limit: int64(cfg.PartialBudget)},
+	if cfg.Budgets == nil {
+		cfg.Budgets = new(Budgets)
 	}
+	return &Goroutine{cfg: cfg, upgrader: newUpgrader(&cfg)}
 }
 
 func newUpgrader(cfg *Config) *gws.Upgrader {
@@ -130,6 +128,9 @@ func (c *goroutineConn) openWith(open func(Conn) Handler) {
 	defer func() {
 		if c.handler == nil {
 			c.Abort()
+			c.mu.Lock()
+			c.out.discard()
+			c.mu.Unlock()
 		}
 	}()
 	c.handler = open(c)

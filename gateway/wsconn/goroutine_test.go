@@ -43,17 +43,21 @@ func TestSendAllocatesNothing(t *testing.T) {
 // twice its length.
 func TestAnnouncedMessagesCount(t *testing.T) {
 	cfg := testConfig
-	cfg.PartialBudget = 5 * cfg.MaxMessage
+	cfg.Budgets = wsconn.NewBudgets(5*int64(cfg.MaxMessage), 0)
 	srv := newServer(t, wsconn.NewGoroutine(cfg), links[0], nil)
 	frame := clientFrame(fin|opBinary, repeat(cfg.MaxMessage))
-	for i := range 3 {
+	var sessions []*session
+	for range 3 {
 		c, s := srv.connect()
 		c.send(frame[:20])
-		if i < 2 {
-			eventually(t, "the unfinished message to be told", s.unfinished.Load)
-		} else if e := s.expect("violation"); e.v != wsconn.OverBudget {
-			t.Errorf("violation %v; want OverBudget", e.v)
-		}
+		eventually(t, "the unfinished message to be told", s.unfinished.Load)
+		sessions = append(sessions, s)
+	}
+	if e := sessions[0].expect("violation"); e.v != wsconn.OverBudget {
+		t.Errorf("violation %v; want OverBudget", e.v)
+	}
+	if used := cfg.Budgets.Partials(); used.Connections != 2 || used.Used != 4*int64(cfg.MaxMessage) {
+		t.Errorf("%+v; want two connections, and twice their lengths", used)
 	}
 }
 
@@ -233,7 +237,9 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func TestOpenPanics(t *testing.T) {
 	client, server := net.Pipe()
-	tr := wsconn.NewGoroutine(testConfig)
+	cfg := testConfig
+	cfg.Budgets = wsconn.NewBudgets(0, 0)
+	tr := wsconn.NewGoroutine(cfg)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	func() {
 		defer func() {
@@ -241,8 +247,14 @@ func TestOpenPanics(t *testing.T) {
 				t.Error("the panic of open did not go on")
 			}
 		}()
-		_ = tr.Upgrade(hijackable{conn: server}, r, func(wsconn.Conn) wsconn.Handler { panic("boom") })
+		_ = tr.Upgrade(hijackable{conn: server}, r, func(c wsconn.Conn) wsconn.Handler {
+			_ = c.SendMessage(wsconn.Text, []byte("queued until the 101 is out"))
+			panic("boom")
+		})
 	}()
+	if used := cfg.Budgets.Outboxes(); used != (wsconn.BudgetStats{}) {
+		t.Errorf("the budget keeps %+v", used)
+	}
 	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read: %v, want EOF", err)
 	}

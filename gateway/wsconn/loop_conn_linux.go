@@ -31,7 +31,7 @@ type loopConn struct {
 	// Guarded by mu; fd is changed by the loop only (by serve before it has joined), which
 	// reads it without. What a send needs stands together: of 100,000 receivers nothing
 	// is in a cache.
-	out    *outbox // nil when it never had anything, or all is written
+	out    *outbox // nil when nothing waits
 	ending *ending // nil until something has ended the connection
 	fd     int32   // -1 when released
 	mu     sync.Mutex
@@ -74,6 +74,9 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 	defer func() {
 		if c.handler == nil {
 			c.Abort()
+			c.mu.Lock()
+			c.out.discard()
+			c.mu.Unlock()
 			c.loop.close(c.fd)
 			c.loop.t.conns.Done()
 		}
@@ -170,10 +173,10 @@ func (c *loopConn) send(f *Frame) (written bool, err error) {
 }
 
 func (c *loopConn) sendLocked(f *Frame) (written bool, err error) {
-	if c.farewell != farewellNone || c.lost || c.ending != nil {
+	if c.farewell != farewellNone || c.lost || c.ending != nil || c.out.isEvicted() {
 		return false, ErrClosed
 	}
-	if c.out != nil && !c.out.admits(f, &c.loop.t.cfg) {
+	if !c.out.admits(f, &c.loop.t.cfg) {
 		return false, ErrFull
 	}
 	written, err = c.putLocked(f)
@@ -224,14 +227,14 @@ func (c *loopConn) farewellLocked() {
 // reports whether f is written wholly, or copied to where it will be. After an error
 // f counts as not accepted.
 func (c *loopConn) putLocked(f *Frame) (written bool, err error) {
-	n, idle := 0, c.out == nil || c.out.empty()
+	n, idle := 0, c.out.empty()
 	if c.cork == corkOn && idle && f.op != opClose && c.loop.batch.add(c, f.wire) {
 		return true, nil
 	}
 	if err := c.uncorkLocked(); err != nil {
 		return false, err
 	}
-	if (c.out == nil || c.out.empty()) && !c.joining {
+	if c.out.empty() && !c.joining {
 		if n, err = c.writeNowLocked(f.wire); err != nil {
 			return false, err
 		}
@@ -268,7 +271,7 @@ func (c *loopConn) writeOn(buf []byte) (progress, done bool, err error) {
 			return progress, false, err
 		}
 	}
-	if c.out != nil && c.out.empty() && c.out.dropped == 0 {
+	if c.out.spent() {
 		c.out = nil
 	}
 	if c.farewell == farewellQueued && !c.lost {
@@ -347,10 +350,7 @@ func (c *loopConn) release(err error) {
 	c.endLocked(err)
 	c.loop.close(c.fd)
 	c.fd = -1
-	end := End{Err: c.ending.err}
-	if c.out != nil {
-		end.Unsent = c.out.discard()
-	}
+	end := End{Err: c.ending.err, Unsent: c.out.discard()}
 	c.mu.Unlock()
 	c.loop.t.cfg.guarded(func() { c.handler.Closed(end) })
 }

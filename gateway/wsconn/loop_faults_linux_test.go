@@ -195,9 +195,16 @@ func TestPanicOfOpenLeavesNothingBehind(t *testing.T) {
 						t.Error("the panic was swallowed")
 					}
 				}()
-				_ = serveOn(l, server, func(c Conn) Handler { conn = c; panic("open") })
+				_ = serveOn(l, server, func(c Conn) Handler {
+					conn = c
+					_ = c.SendMessage(Text, []byte("queued until the 101 is out"))
+					panic("open")
+				})
 			}()
 			l.Wait()
+			if used := l.cfg.Budgets.Outboxes(); used != (BudgetStats{}) {
+				t.Errorf("the budget keeps %+v", used)
+			}
 			_ = client.SetReadDeadline(time.Now().Add(10 * time.Second))
 			if n, err := client.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("the client read %d, %v; want the end", n, err)

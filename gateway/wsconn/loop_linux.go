@@ -23,7 +23,6 @@ type Loop struct {
 	cfg      Config
 	others   *Goroutine
 	upgrader *gws.Upgrader
-	partials *budget   // shared with others
 	frames   sync.Pool // of SendMessage, each written wholly
 
 	duplicating     sync.Mutex
@@ -46,12 +45,13 @@ type loops struct {
 
 func newLoop(cfg Config) Transport {
 	others := NewGoroutine(cfg)
+	cfg = others.cfg
 	most := 0
 	if cfg.IOUring {
 		most = runtime.GOMAXPROCS(0)
 	}
 	return &Loop{
-		cfg: cfg, others: others, upgrader: others.upgrader, partials: &others.partials,
+		cfg: cfg, others: others, upgrader: others.upgrader,
 		frames:  sync.Pool{New: func() any { return new(Frame) }},
 		senders: sync.Pool{New: func() any { return new(sender) }}, rings: rings{left: most},
 		sockets: loops{open: newSockets}, memory: loops{open: newMemory},

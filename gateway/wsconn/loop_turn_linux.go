@@ -162,8 +162,12 @@ func (l *loop) dropStuck() {
 func (l *loop) attend(c *loopConn) {
 	c.mu.Lock()
 	c.attending = false
-	gone, lost, backlog := c.fd < 0, c.lost, c.out != nil && !c.out.empty()
+	gone, lost, backlog := c.fd < 0, c.lost, !c.out.empty()
+	evicted := c.out.isEvicted()
 	c.mu.Unlock()
+	if !gone {
+		l.tellEvicted(c, evicted)
+	}
 	switch {
 	case gone:
 	case lost:
@@ -254,19 +258,21 @@ func (l *loop) take(c *loopConn, input []byte) {
 		return
 	}
 	if p == &l.fresh {
-		held := l.fresh
-		c.partial, l.fresh = &held, partial{}
+		c.partial = &partial{bytes: p.bytes, frame: p.frame, text: p.text, holder: holder{owner: loopPartial{c}}}
+		l.fresh.drop()
 	}
-	if !l.t.partials.settle(&c.partial.counted, len(c.partial.bytes)) {
+	budget, n := &l.t.cfg.Budgets.partials, c.partial.memory()
+	if !budget.settle(&c.partial.holder, n, n) {
 		c.guard.stop(OverBudget)
 		l.forget(c)
 	}
+	budget.check()
 }
 
 // forget drops what c holds back: it is complete, or never will be.
 func (l *loop) forget(c *loopConn) {
 	if c.partial != nil {
-		l.t.partials.settle(&c.partial.counted, 0)
+		l.t.cfg.Budgets.partials.settle(&c.partial.holder, 0, 0)
 		c.partial = nil
 	}
 }

@@ -160,7 +160,7 @@ func (t *Loop) compress(f *Frame, conns []Conn) {
 // atOnceLocked reports whether a frame can go to the socket now.
 func (c *loopConn) atOnceLocked() bool {
 	_, socket := c.loop.poller.(*sockets)
-	return socket && c.cork == corkOff && !c.joining && (c.out == nil || c.out.empty()) &&
+	return socket && c.cork == corkOff && !c.joining && c.out.empty() && !c.out.isEvicted() &&
 		c.farewell == farewellNone && !c.lost && c.ending == nil
 }
 

@@ -153,7 +153,7 @@ func (s *session) echo(e event) {
 	case "peer closed":
 		s.conn.Close(e.code, e.payload)
 	case "violation":
-		s.conn.Close([]uint16{1002, 1007, 1009, 1011}[e.v], "")
+		s.conn.Close([]uint16{1002, 1007, 1009, 1011, 1013, 1013}[e.v], "")
 	}
 }
 

@@ -1,6 +1,9 @@
 package wsconn
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+)
 
 // maxOverhead is how many bytes of headers a message may come in beyond as many as the
 // longest one's own.
@@ -9,11 +12,14 @@ const maxOverhead = 4 << 10
 // partial is input that makes no whole message yet: the frames of an unfinished
 // message and, from frame on, the beginning of one that goes on.
 type partial struct {
-	bytes   []byte // nil when there is none
-	frame   int
-	counted int // bytes of it, in the transport's budget
-	text    utf8Check
+	bytes []byte // nil when there is none
+	frame int
+	text  utf8Check
+	holder
 }
+
+// memory is what p takes, in bytes.
+func (p *partial) memory() int { return int(unsafe.Sizeof(*p)) + cap(p.bytes) }
 
 // mostHeld bounds an unfinished message with all its headers, against tiny fragments
 // without end.

@@ -6,7 +6,8 @@ import (
 )
 
 // pieces feeds input in the given cuts, and returns all that gws would be given.
-func pieces(input []byte, cuts []byte) (out []byte, p partial, g guard) {
+func pieces(input []byte, cuts []byte) (out []byte, p *partial, g guard) {
+	p = new(partial)
 	g = guard{maxMessage: 1 << 10, window: maxWindow}
 	for len(input) > 0 {
 		n := len(input)

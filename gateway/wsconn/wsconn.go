@@ -32,7 +32,7 @@ const NoStatus = 1005
 var (
 	// ErrFull: the frame would exceed the outbox's bounds; nothing was queued.
 	ErrFull = errors.New("wsconn: outbox is full")
-	// ErrClosed: Close, CloseNow or Abort came first, or the connection is lost.
+	// ErrClosed: Close, CloseNow or Abort came first, or the connection is lost or to end.
 	ErrClosed = errors.New("wsconn: connection is closed")
 	// ErrInvalidUTF8: the payload of a text frame is not UTF-8.
 	ErrInvalidUTF8 = errors.New("wsconn: text is not valid UTF-8")
@@ -40,6 +40,8 @@ var (
 	ErrControlTooLong = errors.New("wsconn: control frame payload exceeds 125 bytes")
 	// ErrWriteTimeout: the peer took nothing for Config.WriteTimeout.
 	ErrWriteTimeout = errors.New("wsconn: no write progress within the write timeout")
+	// ErrOutboxBudget: the budget of outboxes had no room for what waited for the peer.
+	ErrOutboxBudget = errors.New("wsconn: outboxes exceed their budget")
 )
 
 // Violation says how a peer (or, for Internal, a handler) broke the rules.
@@ -47,11 +49,12 @@ type Violation uint8
 
 // The violations, with the close code RFC 6455 section 7.4.1 names for each.
 const (
-	Protocol    Violation = iota // 1002
-	InvalidUTF8                  // 1007
-	TooBig                       // 1009
-	Internal                     // 1011: a handler panicked
-	OverBudget                   // 1013: no room for unfinished messages, Config.PartialBudget
+	Protocol         Violation = iota // 1002
+	InvalidUTF8                       // 1007
+	TooBig                            // 1009
+	Internal                          // 1011: a handler panicked
+	OverBudget                        // 1013: no room for unfinished messages, see Budgets
+	OutboxOverBudget                  // 1013: none for what waited for the peer, which is dropped
 )
 
 // Conn is one connection, seen from its owner. All methods may be called from
@@ -60,7 +63,8 @@ type Conn interface {
 	// Send writes f at once as far as the socket takes it and queues the rest. While
 	// the Handler is called it may be soon after the call has returned.
 	// It returns ErrFull when the queue would exceed the outbox's bounds (an
-	// empty queue takes a frame of any size) and ErrClosed after a close.
+	// empty queue takes a frame of any size) and ErrClosed after a close, or when the
+	// queue was dropped because it did not fit in Config.Budgets.
 	Send(f *Frame) error
 	// SendMessage is Send of a frame of its own; payload may be reused at once. It
 	// returns NewFrame's errors too.
@@ -95,7 +99,8 @@ type Handler interface {
 	Ping(payload []byte)
 	// Pong delivers a pong, asked for or not. payload as for Message.
 	Pong(payload []byte)
-	// Violation reports input that ends the session; no input follows.
+	// Violation reports input that ends the session, or that a budget has no room for
+	// what the connection holds; no input follows.
 	Violation(v Violation)
 	// PeerClosed reports the peer's close frame; no input follows. Code is
 	// NoStatus when the frame had none. Answer with Close from within the call:
@@ -107,7 +112,7 @@ type Handler interface {
 
 // End is how a connection ended, for Handler.Closed.
 type End struct {
-	// Err is ErrWriteTimeout, the network's error, io.EOF, or nil after Abort.
+	// Err is ErrWriteTimeout, ErrOutboxBudget, the network's error, io.EOF, or nil after Abort.
 	Err error
 	// Unsent counts the data frames that were accepted and not wholly written.
 	Unsent int
@@ -119,9 +124,11 @@ type Config struct {
 	MaxMessage       int           // bytes of one inbound message, fragments added up, inflated
 	OutboxMessages   int           // frames queued per connection
 	OutboxBytes      int           // bytes queued per connection
-	PartialBudget    int           // bytes of unfinished inbound messages in all connections; 0: no bound
 	WriteTimeout     time.Duration // without any write progress
 	HandshakeTimeout time.Duration // for writing the 101
+
+	// Budgets bound what all connections use together; nil is no bound.
+	Budgets *Budgets
 
 	// Compression takes clients' offers of permessage-deflate (RFC 7692).
 	Compression bool
