@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
 // metrics are the gateway's own, in a registry of its own. Children of vectors
@@ -70,6 +72,7 @@ func (m *metrics) registerGauges(g *Gateway) {
 	gauge("sessions", "Sessions open now.", func() float64 { return float64(g.hub.count.Load()) })
 	counter("sessions_opened_total", "Sessions that were opened.", func() float64 { return float64(g.hub.opened.Load()) })
 	gauge("sessions_limit", "Most sessions that may be open; 0 is no limit.", func() float64 { return float64(g.hub.limit) })
+	m.registerBudgets(gauge, g.budgets)
 	gauge("wheel_entries", "Deadlines in the expiry wheel.", func() float64 { return float64(g.wheel.Stats().Entries) })
 	gauge("wheel_queued", "Due deadlines waiting for their turn.", func() float64 { return float64(g.wheel.Stats().Queued) })
 	counter("wheel_watchdog_total", "Timer engines replaced because a step was not served in time.",
@@ -78,6 +81,19 @@ func (m *metrics) registerGauges(g *Gateway) {
 		func() float64 { return float64(g.wheel.Stats().Panics) })
 	counter("wheel_paused_seconds_total", "Time that does not count as inactivity because the process did not run.",
 		func() float64 { return g.wheel.Stats().Paused.Seconds() })
+}
+
+func (m *metrics) registerBudgets(gauge func(name, help string, read func() float64), b *wsconn.Budgets) {
+	gauge("partial_budget_used_bytes", "Memory of messages that have not arrived wholly.",
+		func() float64 { return float64(b.Partials().Used) })
+	gauge("partial_budget_bytes", "Most memory for messages that have not arrived wholly; 0 is no limit.",
+		func() float64 { return float64(b.Partials().Limit) })
+	gauge("outbox_bytes", "Memory of messages that wait for slow clients; a message that waits for several counts once.",
+		func() float64 { return float64(b.Outboxes().Used) })
+	gauge("outbox_budget_bytes", "Most memory for messages that wait for slow clients; 0 is no limit.",
+		func() float64 { return float64(b.Outboxes().Limit) })
+	gauge("sessions_backlogged", "Sessions whose client has not taken all that was sent to it.",
+		func() float64 { return float64(b.Outboxes().Connections) })
 }
 
 // ended counts a session that is gone and the messages that went with it.
