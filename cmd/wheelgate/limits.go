@@ -60,17 +60,6 @@ func sessionCost(o *options) uint64 {
 	return loopCost
 }
 
-// memory is the least of the cgroup's and the machine's, 0 if nobody knows.
-func memory() uint64 {
-	least := uint64(0)
-	for _, limit := range []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem} {
-		if n, err := limit(); err == nil && (least == 0 || n < least) {
-			least = n
-		}
-	}
-	return least
-}
-
 // capacity is how many sessions there is room for.
 type capacity struct {
 	files    fileLimit

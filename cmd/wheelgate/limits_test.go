@@ -80,7 +80,7 @@ func TestDefaultSessionsFitIntoTheMemory(t *testing.T) {
 }
 
 func TestMemoryIsKnown(t *testing.T) {
-	if n := memory(); runtime.GOOS == "linux" && (n < 16<<20 || n > 1<<46) {
+	if n := systemMemory().limit; runtime.GOOS == "linux" && (n < 16<<20 || n > 1<<46) {
 		t.Errorf("%d bytes", n)
 	}
 }
@@ -109,5 +109,31 @@ func TestLimitMemoryKeepsAnExistingLimit(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), `"level":"debug"`) || strings.Contains(log.String(), `"level":"info"`) {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestOutboxBudgetIsAShareOfTheMemory(t *testing.T) {
+	for _, test := range []struct {
+		limit uint64
+		want  int
+	}{{0, 256 << 20}, {1 << 20, 8 << 20}, {64 << 20, 8 << 20}, {800 << 20, 100 << 20}, {1 << 40, 1 << 30}} {
+		if got := (memory{limit: test.limit}).outboxBudget(); got != test.want {
+			t.Errorf("of %d: %d, want %d", test.limit, got, test.want)
+		}
+	}
+	if m := memoryLimit(); m.limit < 1<<20 || m.source == "" {
+		t.Errorf("%+v", m)
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(800 << 20))
+	o := &options{}
+	if got := showOutboxBudget(o); got != "100MiB (by GOMEMLIMIT, of which 800MiB may be used)" {
+		t.Error(got)
+	}
+	if setOutboxBudget(o); o.gateway.OutboxBudget != 100<<20 {
+		t.Error(o.gateway.OutboxBudget)
+	}
+	o.gateway.OutboxBudget = 5 << 20
+	if setOutboxBudget(o); o.gateway.OutboxBudget != 5<<20 || showOutboxBudget(o) != "5MiB" {
+		t.Error(o.gateway.OutboxBudget)
 	}
 }

@@ -88,6 +88,20 @@ func size(low, high int, field func(*options) *int) rule {
 	}, field)
 }
 
+func sizeOrZero(low, high int, field func(*options) *int) rule {
+	r := size(low, high, field)
+	r.allowed = "0 or " + r.allowed
+	nonzero := r.set
+	r.set = func(o *options, text string) bool {
+		if text == "0" {
+			*field(o) = 0
+			return true
+		}
+		return nonzero(o, text)
+	}
+	return r
+}
+
 // digits reads a number that is nothing but digits: no sign, no underscores.
 func digits(text string) (int, bool) {
 	n, err := strconv.ParseUint(text, 10, strconv.IntSize-1)

@@ -61,10 +61,11 @@ func serve(ctx context.Context, o *options, l *live) error {
 		return err
 	}
 	defer s.closeListeners()
-	if err := limitSessions(o, newCapacity(o, files, memory()), log); err != nil {
+	if err := limitSessions(o, newCapacity(o, files, systemMemory().limit), log); err != nil {
 		return err
 	}
 	limitMemory(log)
+	setOutboxBudget(o)
 	defer runtime.KeepAlive(newBallast())
 	o.gateway.Logger = log
 	g, err := gateway.New(o.gateway)

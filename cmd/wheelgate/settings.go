@@ -234,8 +234,14 @@ var settings = []setting{
 	},
 	{
 		name: "partial-budget", value: "64MiB", group: groupLimit,
-		meaning: "most memory for messages that have not arrived wholly, in all sessions; beyond, the session that adds is closed",
+		meaning: "most memory for messages that have not arrived wholly, in all sessions; beyond, the sessions that hold most are closed",
 		rule:    size(1<<10, maxSize, func(o *options) *int { return &o.gateway.PartialBudget }),
+	},
+	{
+		name: "outbox-budget", value: "0", group: groupLimit,
+		meaning: "most memory for messages that wait for slow clients, in all sessions; beyond, the sessions with the longest queues are closed; 0 is an eighth of the memory limit, from 8MiB to 1GiB",
+		rule:    sizeOrZero(1<<20, maxSize, func(o *options) *int { return &o.gateway.OutboxBudget }),
+		show:    showOutboxBudget,
 	},
 	{
 		name: "max-sessions", value: "0", group: groupLimit,
