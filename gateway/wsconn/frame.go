@@ -24,9 +24,9 @@ const (
 type Frame struct {
 	wire   []byte
 	op     Opcode
+	window uint8        // of a form: for which size of it, see Frame.compressed
 	queued atomic.Int32 // outboxes that have it and were not chosen by their budget
 
-	window    uint8                 // of a form: for which size of it, see Frame.compressed
 	deflating sync.Mutex            // one form at a time
 	forms     atomic.Pointer[Frame] // the first of the deflated ones, linked by this; without a wire if not worth it
 }
