@@ -25,7 +25,7 @@ func (l *loop) readAhead() {
 	reads := l.ahead.reads[:n]
 	for i, e := range l.pending[:n] {
 		reads[i] = transfer{fd: -1}
-		if c := l.owners[i]; c != nil && c.slot >= 0 && e.Events&^unix.EPOLLOUT != 0 {
+		if c := l.owners[i]; c != nil && c.slot >= 0 && c.input != inputKept && e.Events&^unix.EPOLLOUT != 0 {
 			reads[i] = transfer{fd: c.fd, p: l.ahead.buf[i*aheadBytes:][:aheadBytes]}
 		}
 	}

@@ -29,9 +29,6 @@ const (
 	// minWindow and maxWindow are the sizes of a window that can be negotiated: a size is
 	// the binary logarithm of as many bytes (RFC 7692 section 7.1.2).
 	minWindow, maxWindow = 8, 15
-	// deflateTurn is loopBuffer for a session with compression: it may inflate to a
-	// thousand times as much.
-	deflateTurn = 4 << 10
 )
 
 // negotiated decides about the offers of r (RFC 7692 section 5), in words that gws

@@ -24,6 +24,8 @@ type source interface {
 	bound() int
 	// inflates reports whether messages may have come compressed.
 	inflates() bool
+	// spend takes a message, ping or pong of so many bytes from the turn.
+	spend(bytes int)
 	// refuse ends the input with a close code, as gws's own refusals do.
 	refuse(code uint16)
 }
@@ -40,7 +42,9 @@ func (events) OnOpen(*gws.Conn) {}
 func (events) OnMessage(socket *gws.Conn, message *gws.Message) {
 	s := sourceOf(socket)
 	h, deaf := s.reader()
-	switch payload := message.Bytes(); {
+	payload := message.Bytes()
+	s.spend(len(payload))
+	switch {
 	case deaf:
 	case len(payload) > s.bound(): // inflated; the guard bounds what comes in
 		s.refuse(1009)
@@ -54,14 +58,18 @@ func (events) OnMessage(socket *gws.Conn, message *gws.Message) {
 
 // OnPing implements gws.Event.
 func (events) OnPing(socket *gws.Conn, payload []byte) {
-	if h, deaf := sourceOf(socket).reader(); !deaf {
+	s := sourceOf(socket)
+	s.spend(len(payload))
+	if h, deaf := s.reader(); !deaf {
 		h.Ping(payload)
 	}
 }
 
 // OnPong implements gws.Event.
 func (events) OnPong(socket *gws.Conn, payload []byte) {
-	if h, deaf := sourceOf(socket).reader(); !deaf {
+	s := sourceOf(socket)
+	s.spend(len(payload))
+	if h, deaf := s.reader(); !deaf {
 		h.Pong(payload)
 	}
 }

@@ -34,6 +34,7 @@ type goroutineConn struct {
 	established bool      // the 101 is written
 	partial     holder    // for the memory gws has for an unfinished message
 	fragments   int64     // bytes read since the unfinished message began in fragments
+	left        share     // until others have a turn
 	verdict     verdict
 
 	// deaf is set when input no longer matters: after a close or a loss.
@@ -69,6 +70,7 @@ func newGoroutineConn(t *Goroutine, conn net.Conn) *goroutineConn {
 		socket:    conn,
 		guard:     guard{maxMessage: int32(t.cfg.MaxMessage)},
 		held:      true,
+		left:      wholeTurn,
 	}
 	c.partial.owner = goroutinePartial{c}
 	// A tls.Conn waits up to 5 s in Close to say goodbye; Abort says nothing.

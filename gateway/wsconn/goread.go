@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/bits"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -137,6 +138,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, w.c.readErr
 	}
+	w.c.spend(0, n) // or fragments, which end no message, would cost nothing
 	w.c.handler.Heard()
 	if n = w.c.guard.admit(p[:n], &w.c.text); n == 0 {
 		return 0, errGuarded
@@ -156,6 +158,17 @@ func (c *goroutineConn) readSome(p []byte) (n int) {
 		c.early = nil
 	}
 	return n
+}
+
+// spend takes so much from the turn. At its end others run: Go would have them do so
+// after 10 ms only. Of frames it is a quarter of a loop's: each answer is a system call.
+func (c *goroutineConn) spend(frames, bytes int) {
+	c.left.frames -= int32(4 * frames)
+	c.left.bytes -= int32(min(bytes, turnBytes))
+	if c.left.over() {
+		c.left = wholeTurn
+		runtime.Gosched()
+	}
 }
 
 // boundFragments is partial.split's bound on fragments without end, of which n more
@@ -214,4 +227,5 @@ func (w *wire) reader() (Handler, bool) {
 func (w *wire) noteClose(err error) { w.c.verdict.noteClose(err) }
 func (w *wire) bound() int          { return w.c.transport.cfg.MaxMessage }
 func (w *wire) inflates() bool      { return w.c.guard.window != 0 }
+func (w *wire) spend(bytes int)     { w.c.spend(1, bytes) }
 func (w *wire) refuse(code uint16)  { w.c.verdict.refuse(code) }

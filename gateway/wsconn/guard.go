@@ -68,7 +68,8 @@ const (
 )
 
 // next takes bytes of p up to the end of a frame and says how many and what
-// ends there. After stepClose and stepRefused it takes nothing more.
+// ends there. After stepClose and stepRefused it takes nothing more. Without text, which
+// may be nil, no UTF-8 is judged.
 func (g *guard) next(p []byte, text *utf8Check) (n int, s step) {
 	if g.end != stepMore {
 		return 0, g.end
@@ -99,7 +100,7 @@ func (g *guard) next(p []byte, text *utf8Check) (n int, s step) {
 
 // takeText says how many bytes of the payload at hand may pass.
 func (g *guard) takeText(payload []byte, text *utf8Check) int {
-	if g.isControl() {
+	if text == nil || g.isControl() {
 		return len(payload)
 	}
 	return text.take(payload, g.first&finBit != 0 && uint64(len(payload)) == g.length)
@@ -121,7 +122,7 @@ func (g *guard) header(b byte, text *utf8Check) bool {
 	switch {
 	case g.seen == 1:
 		g.first = b
-		if op := b & opBits; op == byte(Text) || op == byte(Binary) {
+		if op := b & opBits; text != nil && (op == byte(Text) || op == byte(Binary)) {
 			text.begin(op == byte(Text) && b&rsv1 == 0)
 		}
 		return g.checkFirst()
@@ -132,7 +133,9 @@ func (g *guard) header(b byte, text *utf8Check) bool {
 	case g.seen <= g.need-4:
 		g.length = g.length<<8 | uint64(b)
 	default:
-		text.mask(b)
+		if text != nil {
+			text.mask(b)
+		}
 		return g.seen != g.need || g.checkEmpty(text)
 	}
 	return g.seen != g.need-4 || g.checkLength()
@@ -194,7 +197,7 @@ func (g *guard) checkLength() bool {
 // checkEmpty judges a frame without a payload, with its last byte: if it ends a text amid
 // a rune.
 func (g *guard) checkEmpty(text *utf8Check) bool {
-	if g.length == 0 && g.first&finBit != 0 && !g.isControl() && text.amidRune() {
+	if text != nil && g.length == 0 && g.first&finBit != 0 && !g.isControl() && text.amidRune() {
 		return g.refuse(InvalidUTF8)
 	}
 	return true

@@ -41,12 +41,12 @@ type loopConn struct {
 	age  int32       // the loop's: of the slot's owners
 	port uint16      // of remote
 
-	hungUp    bool     // the loop's: the peer's direction has ended, ours has still to
-	joining   bool     // guarded by mu, as what follows: the 101 is not out yet: queue, do not write
-	attending bool     // posted to the loop and not looked at yet
-	cork      cork     // set by the loop only
-	farewell  farewell // of ours: accept no more
-	lost      bool     // to be released
+	input     inputState // the loop's
+	joining   bool       // guarded by mu, as what follows: the 101 is not out yet: queue, do not write
+	attending bool       // posted to the loop and not looked at yet
+	cork      cork       // set by the loop only
+	farewell  farewell   // of ours: accept no more
+	lost      bool       // to be released
 }
 
 // farewell is how far our close frame has got.

@@ -198,7 +198,7 @@ func (l *loop) run() {
 	defer func() {
 		// A Handler that called runtime.Goexit has ended its own session only.
 		if !l.stopping.Load() {
-			l.rest()
+			l.unread()
 			l.endTurn(true)
 			l.t.turning.Go(l.run)
 		}
@@ -206,19 +206,22 @@ func (l *loop) run() {
 	for !l.stopping.Load() {
 		socket := ownSocket(l.t.upgrader, l, bufio.NewReaderSize(l, readBuffer))
 		panicked := !l.t.cfg.guarded(socket.ReadLoop)
-		l.rest()
+		l.unread()
 		l.endTurn(panicked)
 	}
 }
 
-// rest is the end of what gws had to read.
-func (l *loop) rest() { l.pieces, l.piece = l.pieces[:0], 0 }
+// unread is the end of what gws had to read.
+func (l *loop) unread() { l.pieces, l.piece = l.pieces[:0], 0 }
 
 // Read implements net.Conn for gws: the next bytes of whole messages. When gws
 // asks for more than the turn's connection gave, the loop goes on.
 func (l *loop) Read(p []byte) (int, error) {
 	for l.piece == len(l.pieces) {
-		l.rest()
+		l.unread()
+		if l.goOn() {
+			continue
+		}
 		l.endTurn(false)
 		if l.stopping.Load() {
 			return 0, net.ErrClosed
@@ -247,6 +250,7 @@ func (l *loop) reader() (Handler, bool) {
 
 func (l *loop) bound() int         { return l.t.cfg.MaxMessage }
 func (l *loop) inflates() bool     { return l.current.guard.window != 0 }
+func (l *loop) spend(bytes int)    { l.left.bytes -= int32(min(bytes, turnBytes)) }
 func (l *loop) refuse(code uint16) { l.verdict.refuse(code) }
 
 // LocalAddr implements net.Conn.

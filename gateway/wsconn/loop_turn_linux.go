@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopBuffer is what one connection may give in a turn, in bytes.
+// loopBuffer is the most that is read of a connection in a turn, in bytes.
 const loopBuffer = 64 << 10
 
 // loop is one event loop. All of it belongs to its goroutine unless it says otherwise.
@@ -31,11 +31,15 @@ type loop struct {
 	blocked map[*loopConn]time.Time // with a backlog; when the peer last took a byte
 	checked time.Time               // when blocked was last looked over
 
-	current *loopConn // whose turn it is; nil between turns
-	pieces  [][]byte  // its input for gws
-	piece   int       // the first of them that gws has not read yet
-	verdict verdict
-	fresh   partial // of the connections that hold nothing back
+	current  *loopConn // whose turn it is; nil between turns
+	pieces   [][]byte  // its input for gws
+	piece    int       // the first of them that gws has not read yet
+	rest     []byte    // its input after those
+	restSize int       // bytes that rest holds in memory; 0: it is of input
+	left     share     // of its turn
+	verdict  verdict
+	fresh    partial // of the connections that hold nothing back
+	kept     queue
 
 	stopping atomic.Bool
 	mu       sync.Mutex
@@ -92,6 +96,8 @@ func (l *loop) nextTurn() {
 			l.owners[0] = nil
 			l.pending, l.owners = l.pending[1:], l.owners[1:]
 			l.handle(c, e.Events, read)
+		case l.kept.due > 0:
+			l.turnKept()
 		case l.batch.n > 0:
 			l.writeBatch()
 		default:
@@ -104,9 +110,10 @@ func (l *loop) nextTurn() {
 // bring the next about for long.
 func (l *loop) look(mayWait bool) {
 	l.dropStuck()
+	l.kept.due = min(len(l.kept.all), loopEvents)
 	limit := atOnce
 	switch {
-	case !mayWait:
+	case !mayWait || l.kept.due > 0:
 	case len(l.blocked) > 0: // peers that do not take what they are sent have to be watched
 		limit = l.t.cfg.WriteTimeout / 8
 	default:
@@ -132,7 +139,7 @@ func (l *loop) handle(c *loopConn, events uint32, read transfer) {
 	if events&unix.EPOLLOUT != 0 {
 		l.flush(c)
 	}
-	if c.slot >= 0 && events&^unix.EPOLLOUT != 0 {
+	if c.slot >= 0 && events&^unix.EPOLLOUT != 0 && c.input != inputKept {
 		l.receive(c, read)
 	}
 }
@@ -192,7 +199,7 @@ func (l *loop) welcome(c *loopConn, backlog bool) {
 		l.flush(c)
 	}
 	if early != nil && c.slot >= 0 {
-		l.take(c, early.bytes)
+		l.take(c, early.bytes, cap(early.bytes))
 	}
 }
 
@@ -212,12 +219,9 @@ func (l *loop) interest(c *loopConn, events uint32) error {
 	return l.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EpollEvent{Events: events, Fd: c.slot, Pad: c.age})
 }
 
-// receive takes what has come on c, at most loopBuffer of it, some of which may be read.
+// receive takes some of what has come on c, of which some may be read.
 func (l *loop) receive(c *loopConn, read transfer) {
-	input := l.input
-	if c.guard.window != 0 {
-		input = input[:deflateTurn]
-	}
+	input := l.inputFor(c)
 	n, errno := 0, unix.Errno(0)
 	if read.p != nil {
 		n, errno = l.finishRead(c, read, input)
@@ -232,12 +236,15 @@ func (l *loop) receive(c *loopConn, read transfer) {
 	case n == 0:
 		l.hungUp(c)
 	default:
-		l.take(c, l.input[:n])
+		if n == len(input) {
+			n = l.readOn(c, n)
+		}
+		l.take(c, l.input[:n], 0)
 	}
 }
 
-// take begins c's turn with input.
-func (l *loop) take(c *loopConn, input []byte) {
+// take begins c's turn with input, which holds size bytes in memory, 0 if it is l.input.
+func (l *loop) take(c *loopConn, input []byte, size int) {
 	if c.deaf.Load() || c.guard.end != stepMore {
 		l.forget(c)
 		return
@@ -248,6 +255,15 @@ func (l *loop) take(c *loopConn, input []byte) {
 		l.endTurn(true)
 		return
 	}
+	l.rest, l.restSize, l.left = input, size, wholeTurn
+	l.give(c)
+}
+
+// give has gws read the next of c's turn.
+func (l *loop) give(c *loopConn) {
+	n, _ := c.guard.cut(l.rest, &l.left)
+	input := l.rest[:n]
+	l.rest = l.rest[n:]
 	p := c.partial
 	if p == nil {
 		p = &l.fresh
@@ -281,7 +297,7 @@ func (l *loop) forget(c *loopConn) {
 // that is queued still goes out, bounded by the write timeout and by Abort.
 func (l *loop) hungUp(c *loopConn) {
 	if c.hasFarewell() {
-		c.hungUp = true
+		c.input = inputEnded
 		if l.interest(c, unix.EPOLLOUT) == nil {
 			return
 		}
@@ -296,7 +312,8 @@ func (l *loop) endTurn(panicked bool) {
 	if c == nil {
 		return
 	}
-	l.current = nil
+	rest := l.rest
+	l.current, l.rest = nil, nil
 	l.endCork(c)
 	v := l.verdict
 	l.verdict = verdict{}
@@ -309,6 +326,7 @@ func (l *loop) endTurn(panicked bool) {
 		ended = panicked
 	}
 	if !ended {
+		l.keepRest(c, rest)
 		return
 	}
 	if c.guard.end == stepMore {
@@ -333,10 +351,10 @@ func (l *loop) flush(c *loopConn) {
 		if progress || !waiting {
 			l.blocked[c] = time.Now()
 		}
-		if !waiting && !c.hungUp {
+		if !waiting && c.input != inputEnded {
 			err = l.interest(c, unix.EPOLLIN|unix.EPOLLOUT)
 		}
-	case c.hungUp:
+	case c.input == inputEnded:
 		c.end(io.EOF)
 		l.finish(c)
 	case waiting:
