@@ -211,6 +211,7 @@ var chunks = sync.Pool{New: func() any { return new([writeChunk]byte) }}
 // frame, and ends.
 func (c *goroutineConn) flush() {
 	buf := chunks.Get().(*[writeChunk]byte)
+	patience := c.newPatience()
 	for {
 		c.mu.Lock()
 		chunk := c.out.claim(buf[:0])
@@ -218,7 +219,7 @@ func (c *goroutineConn) flush() {
 			break
 		}
 		c.mu.Unlock()
-		n, err := c.writeWaiting(chunk)
+		n, err := c.writeWaiting(chunk, patience)
 		c.mu.Lock()
 		c.out.wrote(n)
 		c.mu.Unlock()
@@ -226,14 +227,12 @@ func (c *goroutineConn) flush() {
 			c.lose(err, true)
 		}
 	}
-	half := c.closing && !c.lost
-	if half {
+	patience.end()
+	if c.closing && !c.lost {
 		c.closeWritten = true
 		c.mu.Unlock()
 		c.halfClose()
 		c.mu.Lock()
-	} else {
-		_ = c.conn.SetWriteDeadline(time.Time{}) // or a later try would meet it
 	}
 	if c.out.spent() {
 		c.out = nil
@@ -245,30 +244,34 @@ func (c *goroutineConn) flush() {
 	close(done)
 }
 
-// writeWaiting writes p; the error is nil as long as something of it went. The
-// deadline is for this chunk, so that a slow peer is not taken for a stuck one.
+// writeWaiting writes p; the error is nil as long as something of it went, or of what
+// went before, so that a slow peer is not taken for a stuck one.
 // (A tls.Conn cannot go on after a timeout: there a chunk goes or it does not.)
-func (c *goroutineConn) writeWaiting(p []byte) (int, error) {
-	_ = c.conn.SetWriteDeadline(time.Now().Add(c.transport.cfg.WriteTimeout))
+func (c *goroutineConn) writeWaiting(p []byte, patience *patience) (int, error) {
+	if !patience.known {
+		patience.extend()
+	} else {
+		patience.look()
+	}
 	n, err := c.conn.Write(p)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
-	}
-	if n == 0 && c.raw != nil {
-		// The poller wants a third of the socket's buffer free; a peer that has
-		// taken less than that is slow, not stuck.
-		_ = c.conn.SetWriteDeadline(time.Time{})
-		c.mu.Lock()
-		n, err = c.tryLocked(p)
-		c.mu.Unlock()
-		if n == 0 && err != nil {
-			return 0, err
-		}
-	}
-	if n > 0 {
+	case n > 0 || c.raw != nil && patience.look():
 		return n, nil
+	case c.raw == nil || patience.known:
+		return 0, ErrWriteTimeout
 	}
-	return 0, ErrWriteTimeout
+	// The poller wants a third of the socket's buffer free; a peer that has
+	// taken less than that is slow, not stuck.
+	_ = c.conn.SetWriteDeadline(time.Time{})
+	c.mu.Lock()
+	n, err = c.tryLocked(p)
+	c.mu.Unlock()
+	if n == 0 && err == nil {
+		err = ErrWriteTimeout
+	}
+	return n, err
 }
 
 // halfClose ends our direction after the close frame, and leaves the peer's

@@ -27,9 +27,9 @@ type loop struct {
 	batch   batch
 	sender  *sender
 
-	slots   slots                   // for any goroutine
-	blocked map[*loopConn]time.Time // with a backlog; when the peer last took a byte
-	checked time.Time               // when blocked was last looked over
+	slots   slots                  // for any goroutine
+	blocked map[*loopConn]blockage // with a backlog
+	checked time.Time              // when blocked was last looked over
 
 	current  *loopConn // whose turn it is; nil between turns
 	pieces   [][]byte  // its input for gws
@@ -60,7 +60,7 @@ func newEventLoop(t *Loop, open func() (poller, error)) (*loop, error) {
 	return &loop{
 		t: t, poller: p, sender: s,
 		input: make([]byte, loopBuffer), output: make([]byte, writeChunk),
-		blocked: make(map[*loopConn]time.Time),
+		blocked: make(map[*loopConn]blockage),
 	}, nil
 }
 
@@ -141,27 +141,6 @@ func (l *loop) handle(c *loopConn, events uint32, read transfer) {
 	}
 	if c.slot >= 0 && events&^unix.EPOLLOUT != 0 && c.input != inputKept {
 		l.receive(c, read)
-	}
-}
-
-// dropStuck ends connections whose peers took nothing for the write timeout, at
-// most an eighth of it late.
-func (l *loop) dropStuck() {
-	if len(l.blocked) == 0 || time.Since(l.checked) < l.t.cfg.WriteTimeout/8 {
-		return
-	}
-	l.checked = time.Now()
-	for c, since := range l.blocked {
-		if time.Since(since) < l.t.cfg.WriteTimeout {
-			continue
-		}
-		// The peer may have taken something all the same: the loop was held up, or
-		// too little for epoll, which wants a third of the buffer free.
-		l.flush(c)
-		if last, still := l.blocked[c]; still && last.Equal(since) {
-			c.lose(ErrWriteTimeout)
-			l.finish(c)
-		}
 	}
 }
 
@@ -348,9 +327,7 @@ func (l *loop) flush(c *loopConn) {
 	_, waiting := l.blocked[c]
 	switch {
 	case !done:
-		if progress || !waiting {
-			l.blocked[c] = time.Now()
-		}
+		l.noteBlocked(c, progress)
 		if !waiting && c.input != inputEnded {
 			err = l.interest(c, unix.EPOLLIN|unix.EPOLLOUT)
 		}

@@ -25,6 +25,8 @@ type poller interface {
 	read(fd int32, p []byte) (int, unix.Errno)
 	// write returns how much was taken; EAGAIN stands for nothing.
 	write(fd int32, p []byte) (int, unix.Errno)
+	// acked is how much the peer has acknowledged in all, if that is known.
+	acked(fd int32) (bytes uint64, known bool)
 	// halfClose ends our direction.
 	halfClose(fd int32)
 	// reset makes close tell the peer of a loss instead of an end.

@@ -38,7 +38,7 @@ var (
 	ErrInvalidUTF8 = errors.New("wsconn: text is not valid UTF-8")
 	// ErrControlTooLong: the payload of a ping or pong exceeds 125 bytes.
 	ErrControlTooLong = errors.New("wsconn: control frame payload exceeds 125 bytes")
-	// ErrWriteTimeout: the peer took nothing for Config.WriteTimeout.
+	// ErrWriteTimeout: the peer acknowledged nothing for Config.WriteTimeout, with a backlog.
 	ErrWriteTimeout = errors.New("wsconn: no write progress within the write timeout")
 	// ErrOutboxBudget: the budget of outboxes had no room for what waited for the peer.
 	ErrOutboxBudget = errors.New("wsconn: outboxes exceed their budget")
