@@ -25,6 +25,7 @@ type ring struct {
 	head           *uint32 // of requests; the kernel's
 	resultHead     *uint32 // ours
 	resultTail     *uint32 // the kernel's
+	probe          [2]byte // of try
 }
 
 // From linux/io_uring.h; golang.org/x/sys/unix has the numbers of the calls only.
@@ -132,21 +133,22 @@ func (r *ring) share(p *ringParams) (err error) {
 }
 
 // try sends itself a byte: an old kernel has no such requests, and a filter of system
-// calls or a security module may refuse any step of it.
+// calls or a security module may refuse any step of it. The byte is r's, and so on the heap.
 func (r *ring) try() error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
 	}
 	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
-	test := []transfer{{fd: int32(pair[0]), p: make([]byte, 1)}}
+	r.probe[0] = 'x'
+	test := []transfer{{fd: int32(pair[0]), p: r.probe[:1]}}
 	if r.write(test) == 0 {
 		return errors.New("io_uring_enter is refused")
 	}
 	if test[0].n != 1 {
 		return os.NewSyscallError("send", test[0].errno)
 	}
-	test[0].fd = int32(pair[1])
+	test[0].fd, test[0].p = int32(pair[1]), r.probe[1:]
 	if r.read(test); test[0].n != 1 {
 		return os.NewSyscallError("recv", test[0].errno)
 	}

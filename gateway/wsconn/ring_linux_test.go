@@ -40,6 +40,13 @@ func socketPair(t *testing.T) (ours, theirs int) {
 // On the heap, as transfers ask for.
 var hello, you = []byte("hello"), []byte(", you")
 
+// TestRingProbesOnTheHeap: what the kernel writes to must not be on a stack, which moves.
+func TestRingProbesOnTheHeap(t *testing.T) {
+	if r := newTestRing(t, 8); string(r.probe[:]) != "xx" {
+		t.Errorf("the ring's own bytes are %q: the probe used others", r.probe)
+	}
+}
+
 // TestRingWritesAsWriteDoes, also to sockets that would have it wait.
 func TestRingWritesAsWriteDoes(t *testing.T) {
 	r := newTestRing(t, 8)
