@@ -45,6 +45,9 @@ type Config struct {
 	// OutboxMessages and OutboxBytes bound what waits for one session's peer; a
 	// session that would exceed either is closed as slow.
 	OutboxMessages, OutboxBytes int
+	// SendBuffer bounds what the kernel takes for one session's peer before anything waits
+	// in the outbox, in bytes of payload about; 0 is the kernel's own bound.
+	SendBuffer int
 	// MaxMessage bounds a message in either direction, in bytes.
 	MaxMessage int
 	// PartialBudget bounds the memory of unfinished messages in all sessions, and
@@ -103,6 +106,7 @@ func DefaultConfig() Config {
 		HandshakeTimeout:     5 * time.Second,
 		OutboxMessages:       64,
 		OutboxBytes:          256 << 10,
+		SendBuffer:           128 << 10,
 		MaxMessage:           64 << 10,
 		PartialBudget:        64 << 20,
 		CompressionThreshold: 512,
@@ -150,6 +154,7 @@ func (c *Config) Validate() error {
 	fault(c.Activity != 0 && c.Activity&^activityAll == 0, "Activity", c.Activity, "one or more of in, out, ping")
 	fault(c.OutboxMessages >= 1, "OutboxMessages", c.OutboxMessages, "at least 1")
 	fault(c.OutboxBytes >= 1<<10, "OutboxBytes", c.OutboxBytes, "at least 1024")
+	fault(c.SendBuffer == 0 || c.SendBuffer >= 4<<10 && c.SendBuffer <= 1<<30, "SendBuffer", c.SendBuffer, "0 or from 4096 to 1073741824")
 	fault(c.MaxMessage >= 1 && c.MaxMessage <= 1<<30, "MaxMessage", c.MaxMessage, "from 1 to 1073741824")
 	fault(c.CompressionThreshold >= 0, "CompressionThreshold", c.CompressionThreshold, "at least 0")
 	fault(c.PartialBudget >= 0, "PartialBudget", c.PartialBudget, "at least 0")
@@ -206,5 +211,5 @@ func (a Activity) String() string {
 // Listen is how to listen for clients at the least cost per connection; any other
 // net.Listener does as well. See net.ListenConfig.Listen.
 func (cfg *Config) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	return wsconn.Listen(ctx, network, address, cfg.WriteTimeout)
+	return wsconn.Listen(ctx, network, address, &wsconn.Config{WriteTimeout: cfg.WriteTimeout, SendBuffer: cfg.SendBuffer})
 }

@@ -56,6 +56,7 @@ func New(cfg Config) (*Gateway, error) {
 		OutboxBytes:          cfg.OutboxBytes,
 		Budgets:              g.budgets,
 		WriteTimeout:         cfg.WriteTimeout,
+		SendBuffer:           cfg.SendBuffer,
 		HandshakeTimeout:     cfg.HandshakeTimeout,
 		Compression:          cfg.Compression,
 		CompressionThreshold: cfg.CompressionThreshold,

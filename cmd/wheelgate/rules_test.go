@@ -39,6 +39,7 @@ var samples = map[string]struct{ good, bad []string }{
 	"write-timeout":         {[]string{"1ms", "8760h"}, []string{"", "0", "8761h"}},
 	"outbox-messages":       {[]string{"1", "1000000000"}, []string{"", "0", "-1", "1000000001", "1e3", "1_000", "+1"}},
 	"outbox-bytes":          {[]string{"1024", "1KiB", "1024MiB"}, []string{"", "1023", "1025MiB", "1KB", "1 KiB", "KiB", "99999999999999999MiB"}},
+	"send-buffer":           {[]string{"0", "4KiB", "128KiB", "1024MiB"}, []string{"", "1", "4095", "-1", "1025MiB"}},
 	"message-timeout":       {[]string{"20ms", "30s"}, []string{"", "0s", "-1s", "30"}},
 	"partial-budget":        {[]string{"1024", "64MiB"}, []string{"", "0", "1023", "2GiB"}},
 	"outbox-budget":         {[]string{"0", "1MiB", "1048576", "1024MiB"}, []string{"", "0s", "1MB", "1023KiB", "1025MiB", "-1"}},

@@ -209,7 +209,7 @@ var settings = []setting{
 	},
 	{
 		name: "write-timeout", value: "10s", group: groupLimit,
-		meaning: "how long a client may take no byte of what is sent to it",
+		meaning: "how long a client may acknowledge no byte while messages wait for it",
 		rule:    duration(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.WriteTimeout }),
 	},
 	{
@@ -221,6 +221,11 @@ var settings = []setting{
 		name: "outbox-bytes", value: "256KiB", group: groupLimit,
 		meaning: "bytes that may wait for one client; beyond, it is closed as slow",
 		rule:    size(1<<10, maxSize, func(o *options) *int { return &o.gateway.OutboxBytes }),
+	},
+	{
+		name: "send-buffer", value: "128KiB", group: groupLimit,
+		meaning: "bytes that the kernel takes for one client before messages wait in its outbox (SO_SNDBUF); 0 is the kernel's own bound, often 4 MiB",
+		rule:    sizeOrZero(4<<10, maxSize, func(o *options) *int { return &o.gateway.SendBuffer }),
 	},
 	{
 		name: "max-message", value: "64KiB", group: groupLimit,

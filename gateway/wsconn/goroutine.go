@@ -89,7 +89,7 @@ func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Co
 func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.running.Add(1) // Closed may be called from here
 	defer t.running.Done()
-	setSocketOptions(conn, t.cfg.WriteTimeout)
+	setSocketOptions(conn, &t.cfg)
 	conn = bare(conn)
 	c := newGoroutineConn(t, conn)
 	c.early = early

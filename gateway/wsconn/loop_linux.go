@@ -91,7 +91,7 @@ func (t *Loop) serveSocket(conn net.Conn, early []byte, r *http.Request, open fu
 	}
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
-	setSocketOptions(conn, t.cfg.WriteTimeout)
+	setSocketOptions(conn, &t.cfg)
 	return t.serve(newLoopConn(l, int32(fd), remoteOf(tcp)), tcp, early, r, open)
 }
 

@@ -173,7 +173,7 @@ func listenTCP(t testing.TB) (net.Listener, func() net.Conn) { return listenWith
 
 // listenOwn is Listen for testConfig.
 func listenOwn(ctx context.Context, network, address string) (net.Listener, error) {
-	return wsconn.Listen(ctx, network, address, testConfig.WriteTimeout)
+	return wsconn.Listen(ctx, network, address, &testConfig)
 }
 
 func listenWith(t testing.TB, listen func(ctx context.Context, network, address string) (net.Listener, error)) (net.Listener, func() net.Conn) {

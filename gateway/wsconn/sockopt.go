@@ -24,15 +24,26 @@ const (
 
 // Listen is net.ListenConfig.Listen for sockets whose accepted ones come with what
 // options our connections have alike: Linux hands those of the listening socket on.
-// Connections of other listeners get theirs one by one. The writeTimeout is Config's.
-func Listen(ctx context.Context, network, address string, writeTimeout time.Duration) (net.Listener, error) {
-	return listen(ctx, network, address, userTimeout(writeTimeout))
+// Connections of other listeners get theirs one by one. Of cfg it needs WriteTimeout and
+// SendBuffer.
+func Listen(ctx context.Context, network, address string, cfg *Config) (net.Listener, error) {
+	return listen(ctx, network, address, cfg.socketOptions())
+}
+
+// socketOptions are those of which a Config decides.
+type socketOptions struct {
+	userTimeout time.Duration
+	sendBuffer  int // bytes; 0 is the kernel's own
+}
+
+func (cfg *Config) socketOptions() socketOptions {
+	return socketOptions{userTimeout(cfg.WriteTimeout), cfg.SendBuffer}
 }
 
 // prepared is a connection of Listen on Linux.
 type prepared struct {
 	*net.TCPConn
-	userTimeout time.Duration
+	options socketOptions
 }
 
 // bare is conn without the mark of Listen: what it is matters from here on.
@@ -46,18 +57,22 @@ func bare(conn net.Conn) net.Conn {
 // setSocketOptions sets what is missing of the options of the TCP socket under conn, if
 // there is one. Failures are ignored: the connection works without, only less well.
 // (TCP_NODELAY is set by package net.)
-func setSocketOptions(conn net.Conn, writeTimeout time.Duration) {
+func setSocketOptions(conn net.Conn, cfg *Config) {
 	tcp, done := tcpUnder(conn)
 	if tcp == nil {
 		return
 	}
 	idle := keepAliveIdle + rand.N(keepAliveSpread).Truncate(time.Second)
-	if done == userTimeout(writeTimeout) {
+	want := cfg.socketOptions()
+	if done == want {
 		_ = tcp.SetKeepAlivePeriod(idle)
 		return
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: idle, Interval: keepAliveInterval, Count: keepAliveCount})
-	setUserTimeout(tcp, userTimeout(writeTimeout))
+	setUserTimeout(tcp, want.userTimeout)
+	if want.sendBuffer > 0 {
+		_ = tcp.SetWriteBuffer(want.sendBuffer)
+	}
 }
 
 // userTimeout is how long sent bytes may stay unacknowledged. It comes after
@@ -70,18 +85,18 @@ func userTimeout(writeTimeout time.Duration) time.Duration {
 }
 
 // tcpUnder unwraps conn as far as it says what it runs over; nil if not TCP. If it is
-// prepared, that is for this user timeout.
-func tcpUnder(conn net.Conn) (tcp *net.TCPConn, userTimeout time.Duration) {
+// prepared, that is with these options.
+func tcpUnder(conn net.Conn) (tcp *net.TCPConn, done socketOptions) {
 	for {
 		switch c := conn.(type) {
 		case *net.TCPConn:
-			return c, 0
+			return c, done
 		case *prepared:
-			return c.TCPConn, c.userTimeout
+			return c.TCPConn, c.options
 		case interface{ NetConn() net.Conn }:
 			conn = c.NetConn()
 		default:
-			return nil, 0
+			return nil, done
 		}
 	}
 }

@@ -24,7 +24,7 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) {
 // listener is a TCP listener of Listen.
 type listener struct {
 	*net.TCPListener
-	userTimeout time.Duration
+	options socketOptions
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -32,10 +32,10 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &prepared{tcp, l.userTimeout}, nil
+	return &prepared{tcp, l.options}, nil
 }
 
-func listen(ctx context.Context, network, address string, userTimeout time.Duration) (net.Listener, error) {
+func listen(ctx context.Context, network, address string, options socketOptions) (net.Listener, error) {
 	var failed bool
 	config := net.ListenConfig{
 		KeepAlive: -1, // or package net sets its own on each connection
@@ -43,28 +43,28 @@ func listen(ctx context.Context, network, address string, userTimeout time.Durat
 			if !strings.HasPrefix(network, "tcp") {
 				return nil // a Unix socket has none of them
 			}
-			return raw.Control(func(fd uintptr) { failed = !prepare(int(fd), userTimeout) })
+			return raw.Control(func(fd uintptr) { failed = !prepare(int(fd), options) })
 		},
 	}
 	config.SetMultipathTCP(false) // it has no TCP_USER_TIMEOUT
 	l, err := config.Listen(ctx, network, address)
 	if tcp, ok := l.(*net.TCPListener); ok && !failed {
-		return &listener{tcp, userTimeout}, nil
+		return &listener{tcp, options}, nil
 	}
 	return l, err
 }
 
 // prepare sets what all connections have alike. It reports whether the system has it all.
-func prepare(fd int, userTimeout time.Duration) bool {
-	for _, o := range []struct{ level, name, value int }{
+func prepare(fd int, o socketOptions) bool {
+	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
-		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds())},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.userTimeout.Milliseconds())},
 	} {
-		if unix.SetsockoptInt(fd, o.level, o.name, o.value) != nil {
+		if unix.SetsockoptInt(fd, option.level, option.name, option.value) != nil {
 			return false
 		}
 	}
-	return true
+	return o.sendBuffer == 0 || unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.sendBuffer) == nil
 }

@@ -22,7 +22,7 @@ func TestSocketOptions(t *testing.T) {
 		return func(t testing.TB) (net.Listener, func() net.Conn) { return listenWith(t, listen) }
 	}
 	own := over(func(ctx context.Context, network, address string) (net.Listener, error) {
-		return wsconn.Listen(ctx, network, address, cfg.WriteTimeout)
+		return wsconn.Listen(ctx, network, address, &cfg)
 	})
 	for _, l := range []link{
 		{name: "a listener of Listen", listen: own},
@@ -51,7 +51,7 @@ func TestSocketOptions(t *testing.T) {
 
 // TestListenOnUnix: clients may come through a proxy on this machine.
 func TestListenOnUnix(t *testing.T) {
-	l, err := wsconn.Listen(t.Context(), "unix", t.TempDir()+"/socket", time.Second)
+	l, err := wsconn.Listen(t.Context(), "unix", t.TempDir()+"/socket", &testConfig)
 	if err != nil {
 		t.Fatal(err)
 	}

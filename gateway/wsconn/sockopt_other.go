@@ -11,6 +11,6 @@ import (
 // setUserTimeout does nothing: only Linux has TCP_USER_TIMEOUT.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
 
-func listen(ctx context.Context, network, address string, _ time.Duration) (net.Listener, error) {
+func listen(ctx context.Context, network, address string, _ socketOptions) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(ctx, network, address)
 }

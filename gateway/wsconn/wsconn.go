@@ -126,6 +126,7 @@ type Config struct {
 	OutboxBytes      int           // bytes queued per connection
 	WriteTimeout     time.Duration // without any write progress
 	HandshakeTimeout time.Duration // for writing the 101
+	SendBuffer       int           // bytes that the kernel may hold of what a connection is sent; 0 is its own bound
 
 	// Budgets bound what all connections use together; nil is no bound.
 	Budgets *Budgets
