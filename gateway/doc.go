@@ -25,6 +25,7 @@
 //	goroutine       owner      ends
 //	wheel's         Run        when the last session has gone
 //	reporter        Run        the same
+//	watcher         Run        the same
 //	loops           wsconn     with the last session, after the drain
 //	connection's    wsconn     with the connection; none on a loop
 //	budget's        wsconn     when the connections are within its bound again

@@ -39,6 +39,7 @@ type Gateway struct {
 	draining atomic.Bool
 	expired  atomic.Int64 // since the last report
 	omitted  atomic.Int64 // since the last report
+	vitals   vitals
 }
 
 // New checks cfg and builds a Gateway that starts nothing until Run.
@@ -98,11 +99,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reporting, stopReport := context.WithCancel(context.WithoutCancel(ctx))
 	var reporter sync.WaitGroup
 	reporter.Go(func() { g.report(reporting) })
+	watching, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watcher sync.WaitGroup
+	watcher.Go(func() { g.watchVitals(watching) })
 
 	<-ctx.Done()
 	g.draining.Store(true)
 	g.drain()
 	g.budgets.Wait()
+	stopWatch()
+	watcher.Wait()
 	g.wheel.Stop()
 	stopReport()
 	reporter.Wait()

@@ -99,11 +99,17 @@ func registerProcess(o Options) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
-// healthHandler answers /livez as long as the process serves, and /readyz with
-// 503 and the reason when no new session is to be sent here.
+// healthHandler answers /livez with 503 when something in the process has stopped for
+// good, and /readyz with 503 and the reason when no new session is to be sent here.
 func healthHandler(g *gateway.Gateway) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		if err := g.Alive(); err != nil {
+			writeProblem(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if why := unready(g); why != "" {
 			writeProblem(w, http.StatusServiceUnavailable, "not ready: "+why)

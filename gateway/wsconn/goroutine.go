@@ -118,6 +118,9 @@ func (t *Goroutine) SendAll(f *Frame, conns []Conn, errs []error) {
 	}
 }
 
+// Pulses appends nothing: there is no loop.
+func (t *Goroutine) Pulses(dst []Pulse) []Pulse { return dst }
+
 // Wait blocks until every connection has ended and its Handler.Closed has
 // returned. It ends none: the owner does, with Abort. No Upgrade may follow it.
 func (t *Goroutine) Wait() { t.running.Wait() }

@@ -41,6 +41,8 @@ type loop struct {
 	fresh    partial // of the connections that hold nothing back
 	kept     queue
 
+	turns    atomic.Uint64 // times that look has begun; stored by the loop only
+	resting  atomic.Bool   // in a wait; as turns
 	stopping atomic.Bool
 	mu       sync.Mutex
 	posted   []*loopConn // guarded by mu: something changed, see attend
@@ -109,6 +111,7 @@ func (l *loop) nextTurn() {
 // look asks the poller what is ready, each time that what is posted was taken: one may
 // bring the next about for long.
 func (l *loop) look(mayWait bool) {
+	l.turns.Store(l.turns.Load() + 1)
 	l.dropStuck()
 	l.kept.due = min(len(l.kept.all), loopEvents)
 	limit := atOnce
@@ -119,7 +122,13 @@ func (l *loop) look(mayWait bool) {
 	default:
 		limit = forEver
 	}
-	l.pending = l.wait(limit)
+	if limit == atOnce {
+		l.pending = l.wait(limit)
+	} else {
+		l.resting.Store(true)
+		l.pending = l.wait(limit)
+		l.resting.Store(false)
+	}
 	l.owners = l.slots.owners(l.pending, l.owned[:0])
 }
 

@@ -12,7 +12,16 @@ import (
 type Transport interface {
 	Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) Handler) error
 	SendAll(f *Frame, conns []Conn, errs []error)
+	// Pulses appends how far each event loop has got to dst: one has stopped if it is
+	// twice the same within a time that is too long for a turn. From any goroutine.
+	Pulses(dst []Pulse) []Pulse
 	Wait()
+}
+
+// Pulse is how far an event loop has got.
+type Pulse struct {
+	Turns   uint64 // times that it has looked for something to do
+	Resting bool   // it waits, and nobody has asked for anything
 }
 
 // Kind names a transport.
