@@ -51,6 +51,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg: cfg, made: time.Now(), log: cfg.Logger, pingFrame: newPing(),
 		budgets: wsconn.NewBudgets(int64(cfg.PartialBudget), int64(cfg.OutboxBudget)),
 	}
+	times := newLoopTimes()
 	transport, err := wsconn.New(cfg.Transport, wsconn.Config{
 		MaxMessage:           cfg.MaxMessage,
 		OutboxMessages:       cfg.OutboxMessages,
@@ -63,6 +64,8 @@ func New(cfg Config) (*Gateway, error) {
 		CompressionThreshold: cfg.CompressionThreshold,
 		IOUring:              cfg.IOUring,
 		OnPanic:              g.logPanic,
+		Turn:                 func(d time.Duration) { times.turn.Observe(d.Seconds()) },
+		Lag:                  func(d time.Duration) { times.lag.Observe(d.Seconds()) },
 	})
 	if err != nil {
 		return nil, err
@@ -76,6 +79,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.metrics = newMetrics(g)
+	g.metrics.registry.MustRegister(newTransportFigures(g.transport), times.turn, times.lag)
 	g.openedLog, g.closedLog = g.sampled(), g.sampled()
 	return g, nil
 }

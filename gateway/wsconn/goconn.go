@@ -20,6 +20,7 @@ import (
 type goroutineConn struct {
 	// Static after newGoroutineConn.
 	transport *Goroutine
+	traffic   *traffic
 	conn      net.Conn        // as net/http had it
 	socket    net.Conn        // conn, or what a *tls.Conn runs over
 	raw       syscall.RawConn // of conn; nil unless writes can be tried without waiting
@@ -66,6 +67,7 @@ type attempt struct {
 func newGoroutineConn(t *Goroutine, conn net.Conn) *goroutineConn {
 	c := &goroutineConn{
 		transport: t,
+		traffic:   t.shard(),
 		conn:      conn,
 		socket:    conn,
 		guard:     guard{maxMessage: int32(t.cfg.MaxMessage)},
@@ -177,6 +179,7 @@ func (c *goroutineConn) tryLocked(p []byte) (int, error) {
 	c.try = attempt{bytes: p}
 	err := c.raw.Write(c.tryFunc)
 	n, tryErr := c.try.n, c.try.err
+	c.traffic.sent.Add(uint64(n))
 	c.try = attempt{}
 	if err == nil {
 		err = tryErr
@@ -254,6 +257,7 @@ func (c *goroutineConn) writeWaiting(p []byte, patience *patience) (int, error) 
 		patience.look()
 	}
 	n, err := c.conn.Write(p)
+	c.traffic.sent.Add(uint64(n))
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err

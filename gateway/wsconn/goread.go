@@ -104,6 +104,7 @@ func (c *goroutineConn) finish() {
 	c.mu.Lock()
 	end := End{Err: c.endErr, Unsent: c.out.discard()}
 	c.mu.Unlock()
+	c.transport.open.Add(-1)
 	c.transport.cfg.guarded(func() { c.handler.Closed(end) })
 }
 
@@ -138,6 +139,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, w.c.readErr
 	}
+	w.c.traffic.received.Add(uint64(n))
 	w.c.spend(0, n) // or fragments, which end no message, would cost nothing
 	w.c.handler.Heard()
 	if n = w.c.guard.admit(p[:n], &w.c.text); n == 0 {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -29,6 +30,10 @@ type Goroutine struct {
 	cfg      Config
 	upgrader *gws.Upgrader
 	running  sync.WaitGroup // upgrades, readers and flushers
+
+	open    atomic.Int64  // connections
+	opened  atomic.Uint32 // ever
+	traffic [trafficShards]traffic
 }
 
 // NewGoroutine returns a transport whose connections are bounded by cfg.
@@ -89,6 +94,7 @@ func (t *Goroutine) Upgrade(w http.ResponseWriter, r *http.Request, open func(Co
 func (t *Goroutine) serve(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.running.Add(1) // Closed may be called from here
 	defer t.running.Done()
+	t.open.Add(1)
 	setSocketOptions(conn, &t.cfg)
 	conn = bare(conn)
 	c := newGoroutineConn(t, conn)
@@ -134,6 +140,7 @@ func (c *goroutineConn) openWith(open func(Conn) Handler) {
 			c.mu.Lock()
 			c.out.discard()
 			c.mu.Unlock()
+			c.transport.open.Add(-1)
 		}
 	}()
 	c.handler = open(c)

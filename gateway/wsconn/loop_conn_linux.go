@@ -78,7 +78,7 @@ func (c *loopConn) openWith(open func(Conn) Handler) {
 			c.out.discard()
 			c.mu.Unlock()
 			c.loop.close(c.fd)
-			c.loop.t.conns.Done()
+			c.loop.t.ended()
 		}
 	}()
 	c.handler = open(c)
@@ -286,6 +286,7 @@ func (c *loopConn) writeNowLocked(p []byte) (int, error) {
 	if errno != 0 && errno != unix.EAGAIN {
 		return 0, os.NewSyscallError("write", errno)
 	}
+	c.loop.meter.byOthers.Add(uint64(n))
 	return n, nil
 }
 
@@ -341,9 +342,15 @@ func (c *loopConn) attendLocked() {
 	c.loop.post(c)
 }
 
+// ended is the end of a connection.
+func (t *Loop) ended() {
+	t.open.Add(-1)
+	t.conns.Done()
+}
+
 // release closes the descriptor and calls Closed: c is in no table any more.
 func (c *loopConn) release(err error) {
-	defer c.loop.t.conns.Done() // also if Closed calls runtime.Goexit
+	defer c.loop.t.ended() // also if Closed calls runtime.Goexit
 	c.deaf.Store(true)
 	c.loop.forget(c)
 	c.mu.Lock()

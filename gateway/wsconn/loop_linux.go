@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lxzan/gws"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,10 @@ type Loop struct {
 	rings           rings
 	conns           sync.WaitGroup // from open until Closed has returned
 	turning         sync.WaitGroup // loops
+
+	open      atomic.Int64  // connections
+	toMany    atomic.Uint64 // bytes that SendAll has sent
+	fallbacks [fallbackCount]atomic.Uint64
 }
 
 // loops are those over one kind of poller.
@@ -71,23 +76,23 @@ func (t *Loop) Upgrade(w http.ResponseWriter, r *http.Request, open func(Conn) H
 	case *PipeEnd:
 		l := t.memory.next(t)
 		if l == nil {
-			break
+			return t.fallBack(FallbackNoLoop).serve(conn, early, r, open)
 		}
 		return t.serve(newLoopConn(l, l.poller.(*memory).adopt(conn), netip.AddrPort{}), conn, early, r, open)
 	}
-	return t.others.serve(conn, early, r, open)
+	return t.fallBack(unfit(conn)).serve(conn, early, r, open)
 }
 
 // serveSocket is for a conn of TCP.
 func (t *Loop) serveSocket(conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	l := t.sockets.next(t)
 	if l == nil {
-		return t.others.serve(conn, early, r, open)
+		return t.fallBack(FallbackNoLoop).serve(conn, early, r, open)
 	}
 	tcp, _ := tcpUnder(conn)
 	fd, err := t.duplicate(tcp)
 	if err != nil { // out of descriptors: one is enough there
-		return t.others.serve(conn, early, r, open)
+		return t.fallBack(FallbackDescriptors).serve(conn, early, r, open)
 	}
 	// Go's poller lets go of the socket when its own descriptor is closed.
 	defer func() { _ = tcp.Close() }()
@@ -98,6 +103,7 @@ func (t *Loop) serveSocket(conn net.Conn, early []byte, r *http.Request, open fu
 // serve takes c over, whose handshake conn still carries.
 func (t *Loop) serve(c *loopConn, conn net.Conn, early []byte, r *http.Request, open func(Conn) Handler) error {
 	t.conns.Add(1)
+	t.open.Add(1)
 	extension := c.guard.negotiated(&t.cfg, r)
 	c.openWith(open)
 	if err := c.answer(conn, r.Header, extension); err != nil {

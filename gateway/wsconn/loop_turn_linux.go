@@ -41,13 +41,15 @@ type loop struct {
 	fresh    partial // of the connections that hold nothing back
 	kept     queue
 
-	turns    atomic.Uint64 // times that look has begun; stored by the loop only
-	resting  atomic.Bool   // in a wait; as turns
-	stopping atomic.Bool
-	mu       sync.Mutex
-	posted   []*loopConn // guarded by mu: something changed, see attend
-	spare    []*loopConn // the other buffer, all of it attended to but taken
-	taken    []*loopConn
+	meter     meter
+	stopwatch stopwatch
+	turns     atomic.Uint64 // times that look has begun; stored by the loop only
+	resting   atomic.Bool   // in a wait; as turns
+	stopping  atomic.Bool
+	mu        sync.Mutex
+	posted    []*loopConn // guarded by mu: something changed, see attend
+	spare     []*loopConn // the other buffer, all of it attended to but taken
+	taken     []*loopConn
 }
 
 func newEventLoop(t *Loop, open func() (poller, error)) (*loop, error) {
@@ -112,6 +114,8 @@ func (l *loop) nextTurn() {
 // bring the next about for long.
 func (l *loop) look(mayWait bool) {
 	l.turns.Store(l.turns.Load() + 1)
+	l.meter.tell(l.sender.sent)
+	l.stopwatch.look(&l.t.cfg)
 	l.dropStuck()
 	l.kept.due = min(len(l.kept.all), loopEvents)
 	limit := atOnce
@@ -129,6 +133,7 @@ func (l *loop) look(mayWait bool) {
 		l.pending = l.wait(limit)
 		l.resting.Store(false)
 	}
+	l.stopwatch.begin(l.turns.Load(), &l.t.cfg)
 	l.owners = l.slots.owners(l.pending, l.owned[:0])
 }
 
@@ -187,6 +192,7 @@ func (l *loop) welcome(c *loopConn, backlog bool) {
 		l.flush(c)
 	}
 	if early != nil && c.slot >= 0 {
+		l.meter.in += uint64(len(early.bytes))
 		l.take(c, early.bytes, cap(early.bytes))
 	}
 }
@@ -227,6 +233,7 @@ func (l *loop) receive(c *loopConn, read transfer) {
 		if n == len(input) {
 			n = l.readOn(c, n)
 		}
+		l.meter.in += uint64(n)
 		l.take(c, l.input[:n], 0)
 	}
 }

@@ -25,6 +25,7 @@ type sender struct {
 	transfers [senderSize]transfer
 	targets   [senderSize]target
 	n, bytes  int
+	sent      uint64 // bytes in all
 }
 
 // target is whose a transfer is.
@@ -95,6 +96,7 @@ func (s *sender) write() {
 				t.errno = first
 			}
 		}
+		s.sent += uint64(t.n)
 	}
 }
 
@@ -123,6 +125,8 @@ func (t *Loop) SendAll(f *Frame, conns []Conn, errs []error) {
 	defer func() {
 		t.rings.give(s.ring)
 		s.ring = nil
+		t.toMany.Add(s.sent)
+		s.sent = 0
 		t.senders.Put(s)
 	}()
 	for i, conn := range conns {

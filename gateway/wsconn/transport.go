@@ -15,6 +15,8 @@ type Transport interface {
 	// Pulses appends how far each event loop has got to dst: one has stopped if it is
 	// twice the same within a time that is too long for a turn. From any goroutine.
 	Pulses(dst []Pulse) []Pulse
+	// Figures counts what the transport does. From any goroutine.
+	Figures() Figures
 	Wait()
 }
 

@@ -140,6 +140,10 @@ type Config struct {
 	// one system call, io_uring_enter(2), where the system allows that; if not, it is ignored.
 	IOUring bool
 
+	// Turn is told how long a loop took from one look for events to the next, of one in
+	// 16; Lag, when Pulses is called, how long it then takes to look. Nil is allowed.
+	Turn, Lag func(time.Duration)
+
 	// OnPanic is told what a Handler panicked with, on the goroutine that
 	// recovered it, before Violation(Internal). Nil, which is allowed, drops it.
 	OnPanic func(value any, stack []byte)
