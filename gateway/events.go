@@ -49,25 +49,29 @@ func (in inbound) Heard() { in.hear(0) }
 
 // Unfinished implements wsconn.Handler: a message may take its time, not all of it.
 func (in inbound) Unfinished(begun bool) {
-	if !begun {
-		in.begun.Store(never)
+	s, now := in.Session, in.g.wheel.Now()
+	if begun {
+		if !s.upload.begin(now) { // else the deadline has become a later one
+			s.g.wheel.Reschedule(&s.entry)
+		}
 		return
 	}
-	if in.begun.Swap(in.g.wheel.Now()) == never { // else the deadline has become a later one
-		in.g.wheel.Reschedule(&in.entry)
+	s.upload.end(now)
+	if s.facts().pongDue() {
+		s.g.wheel.Reschedule(&s.entry)
 	}
 }
 
-// Pong implements wsconn.Handler. A pong is never activity.
-func (in inbound) Pong([]byte) {}
-
 // hear stamps the session: the peer lives, and was active if kind is declared to be.
+// The first sign of life after a ping brings the next ping's deadline.
 func (s *Session) hear(kind Activity) {
 	stamp := &s.heardOnly
 	if s.g.cfg.Activity&kind != 0 {
 		stamp = &s.both
 	}
-	s.g.wheel.Touch(stamp)
+	if before := s.g.wheel.Touch(stamp); s.asked.isAfter(before) {
+		s.g.wheel.Reschedule(&s.entry)
+	}
 }
 
 var violationReasons = [...]Reason{
@@ -117,10 +121,11 @@ func (g *Gateway) newSession(conn wsconn.Conn, echo bool) *Session {
 		phase:     randomByte(),
 		echo:      echo,
 	}
-	s.life.open(g.wheel.Now())
+	now := g.wheel.Now()
+	s.life.open(now)
+	s.asked.open(now)
 	s.timeout.Store(int64(g.cfg.SessionTimeout))
-	s.pinged.Store(never)
-	s.begun.Store(never)
+	s.upload.end(0)
 	for _, stamp := range []*wheel.Stamp{&s.both, &s.heardOnly, &s.activeOnly} {
 		g.wheel.Touch(stamp)
 	}

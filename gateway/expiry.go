@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
-	"github.com/wheelgate/wheelgate/gateway/wsconn"
 	"github.com/wheelgate/wheelgate/wheel"
 )
 
@@ -53,33 +51,19 @@ func (g *Gateway) due(s *Session) {
 		s.close(ReasonPongTimeout, "")
 	case actExpire:
 		timeout := time.Duration(s.timeout.Load())
-		if !s.close(ReasonIdleTimeout, fmt.Sprintf("idle=%.0f", timeout.Seconds())) {
-			return
-		}
 		// The step is when the last activity may have been at the earliest, so
 		// this is the most the session can be late.
-		g.metrics.lateness.Observe((g.wheel.Elapsed() - time.Duration(f.active)*g.wheel.Step() - timeout).Seconds())
-		g.metrics.expired.Inc()
-		g.expired.Add(1)
+		s.expire(g.wheel.Elapsed() - time.Duration(f.active)*g.wheel.Step() - timeout)
 	}
 }
 
-// ping asks for a sign of life. A peer that cannot be asked, as its outbox is full, is
-// for the write timeout to judge, and asked again in the next step.
-func (s *Session) ping() {
-	now := s.g.wheel.Now()
-	before := s.pinged.Swap(now) // the answer may be there before Send returns
-	if errors.Is(s.conn.Send(s.g.pingFrame), wsconn.ErrFull) {
-		s.pinged.CompareAndSwap(now, before)
+// expire closes s for inactivity, late by that much.
+func (s *Session) expire(late time.Duration) {
+	timeout := time.Duration(s.timeout.Load())
+	if !s.close(ReasonIdleTimeout, fmt.Sprintf("idle=%.0f", timeout.Seconds())) {
+		return
 	}
-}
-
-// newPing builds the frame all pings share; its payload is empty because an
-// answer is told from silence, not from another answer.
-func newPing() *wsconn.Frame {
-	f, err := wsconn.NewFrame(wsconn.Ping, nil)
-	if err != nil {
-		panic(err) // an empty ping is always valid
-	}
-	return f
+	s.g.metrics.lateness.Observe(late.Seconds())
+	s.g.metrics.expired.Inc()
+	s.g.expired.Add(1)
 }

@@ -142,8 +142,8 @@ func TestPings(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			_ = talker.WriteString("hello")
 		}
-		if n := len(talker.pings) - before; n > 1 {
-			t.Errorf("a client that was heard every 10 s got %d pings", n)
+		if n := len(talker.pings) - before; n < 3 || n > 5 {
+			t.Errorf("a client that was heard every 10 s got %d pings in 200 s; want about 4", n)
 		}
 		if n := len(clients[1].pings); n < 6 || n > 12 {
 			t.Errorf("a silent client got %d pings in 200 s; want about 8", n)
@@ -190,7 +190,7 @@ func TestSlowUpload(t *testing.T) {
 // TestEndlessUpload: who sends without pause is always amid a message, but not the same.
 func TestEndlessUpload(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		f := start(t, func(cfg *gateway.Config) { cfg.MessageTimeout = 30 * time.Second })
+		f := start(t, func(cfg *gateway.Config) { cfg.MessageTimeout, cfg.PingInterval = 30*time.Second, 0 })
 		conn := f.rawDial("/ws")
 		go func() { _, _ = io.Copy(io.Discard, conn) }()
 		s := f.one()

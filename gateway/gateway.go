@@ -27,7 +27,7 @@ type Gateway struct {
 	budgets   *wsconn.Budgets // of transport
 	wheel     *wheel.Wheel[Session]
 	waits     waits
-	pingFrame *wsconn.Frame
+	pinger    pinger
 	metrics   *metrics
 
 	hub           hub
@@ -48,7 +48,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, made: time.Now(), log: cfg.Logger, pingFrame: newPing(),
+		cfg: cfg, made: time.Now(), log: cfg.Logger, pinger: newPinger(),
 		budgets: wsconn.NewBudgets(int64(cfg.PartialBudget), int64(cfg.OutboxBudget)),
 	}
 	times := newLoopTimes()

@@ -22,7 +22,16 @@ type metrics struct {
 	dropped   [reasonCount]prometheus.Counter
 	broadcast prometheus.Histogram
 	logLines  prometheus.Counter
+	pongs     [pongKinds]prometheus.Counter
+	pingRTT   prometheus.Histogram
 }
+
+// The kinds of pongs.
+const (
+	pongMatching    = iota // the answer to our last ping
+	pongUnsolicited        // any other
+	pongKinds
+)
 
 // nativeFactor makes buckets of native histograms at most a tenth wide.
 const nativeFactor = 1.1
@@ -40,9 +49,11 @@ func newMetrics(g *Gateway) *metrics {
 			prometheus.ExponentialBuckets(0.005, 2, 12)),
 		broadcast: newHistogram("broadcast_duration_seconds", "Time to put a broadcast into the sockets or outboxes of all sessions.",
 			prometheus.ExponentialBuckets(0.0001, 4, 10)),
+		pingRTT: newHistogram("ping_rtt_seconds", "Time from a ping of ours to its pong, and what the peer had to read before it.",
+			prometheus.ExponentialBuckets(0.0005, 4, 9)),
 		rejected: make(map[*rejection]prometheus.Counter),
 	}
-	m.registry.MustRegister(m.expired, m.received, m.sent, m.logLines, m.duration, m.lateness, m.broadcast)
+	m.registry.MustRegister(m.expired, m.received, m.sent, m.logLines, m.duration, m.lateness, m.broadcast, m.pingRTT)
 	m.registerVectors()
 	m.registerGauges(g)
 	return m
@@ -59,7 +70,15 @@ func (m *metrics) registerVectors() {
 	for _, no := range rejections {
 		m.rejected[no] = rejected.WithLabelValues(no.label)
 	}
-	m.registry.MustRegister(closed, dropped, rejected)
+	pongs := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Name: "pongs_total",
+		Help: "Pongs received: matching ones echo our last ping to the session for the first time, unsolicited are all others.",
+	}, []string{"kind"})
+	m.pongs = [pongKinds]prometheus.Counter{
+		pongMatching:    pongs.WithLabelValues("matching"),
+		pongUnsolicited: pongs.WithLabelValues("unsolicited"),
+	}
+	m.registry.MustRegister(closed, dropped, rejected, pongs)
 }
 
 func (m *metrics) registerGauges(g *Gateway) {

@@ -52,8 +52,8 @@ type Session struct {
 	// of the two it is evidence of.
 	both, heardOnly, activeOnly wheel.Stamp
 
-	pinged atomic.Int64 // step of our last ping, or never
-	begun  atomic.Int64 // step in which the unfinished message began, or never
+	asked  asked
+	upload upload
 
 	entry   wheel.Entry[Session]
 	timeout atomic.Int64 // nanoseconds
@@ -95,6 +95,24 @@ func (l *life) reason() Reason {
 		return Reason(word & 0xff)
 	}
 	return ReasonNone
+}
+
+// upload is the state of the message that is arriving, in a word: the step in which it
+// began, or if there is none the step in which the last one ended, as -1-step.
+type upload struct{ word atomic.Int64 }
+
+// begin reports whether there was one under way already.
+func (u *upload) begin(step int64) bool { return u.word.Swap(step) >= 0 }
+
+func (u *upload) end(step int64) { u.word.Store(-1 - step) }
+
+// steps returns when it began, or never, and when the last one ended, or 0.
+func (u *upload) steps() (begun, ended int64) {
+	word := u.word.Load()
+	if word < 0 {
+		return never, -1 - word
+	}
+	return word, 0
 }
 
 // ID returns the session's id: 32 characters of A-Z2-7, never used again.
@@ -212,12 +230,16 @@ func (s *Session) facts() facts {
 	w := &s.g.waits
 	both := s.both.Step()
 	opened, closed := s.life.steps()
+	pinged, answered := s.asked.steps(s.g.wheel.Now)
+	begun, ended := s.upload.steps()
 	return facts{
 		opened:      opened,
 		heard:       max(both, s.heardOnly.Step()),
 		active:      s.lastActive(),
-		pinged:      s.pinged.Load(),
-		begun:       s.begun.Load(),
+		pinged:      pinged,
+		answered:    answered,
+		begun:       begun,
+		ended:       ended,
 		closed:      closed,
 		idleWait:    s.g.wheel.Steps(time.Duration(s.timeout.Load())),
 		messageWait: w.message,

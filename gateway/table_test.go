@@ -41,30 +41,46 @@ func TestSessionSize(t *testing.T) {
 }
 
 func TestNextDeadline(t *testing.T) {
-	idle := func(change func(*facts)) facts {
-		f := facts{opened: 100, heard: 100, active: 100, pinged: never, begun: never, closed: never, messageWait: 60, idleWait: 1000, pingWait: 50, pongWait: 20, closeWait: 4, phase: 128}
+	with := func(change func(*facts)) facts {
+		f := facts{
+			opened: 100, heard: 100, active: 100, pinged: 100, answered: 100, begun: never, closed: never,
+			messageWait: 60, idleWait: 1000, pingWait: 50, pongWait: 20, closeWait: 4, phase: 128,
+		}
 		change(&f)
 		return f
 	}
+	// With this phase the session's own ping wait is 47.
 	for _, c := range []struct {
 		name string
 		f    facts
 		at   int64
 		do   action
 	}{
-		{"fresh: first ping at its phase", idle(func(*facts) {}), 100 + 1 + 49/2, actPing},
-		{"fresh, phase 0: not in the step it opened", idle(func(f *facts) { f.phase = 0 }), 101, actPing},
-		{"heard: an interval later, less a sixteenth", idle(func(f *facts) { f.heard = 200 }), 200 + 50 - 3, actPing},
-		{"pinged", idle(func(f *facts) { f.pinged = 150 }), 170, actPongTimeout},
-		{"answered", idle(func(f *facts) { f.pinged, f.heard = 150, 151 }), 151 + 47, actPing},
-		{"idle before the next ping", idle(func(f *facts) { f.heard, f.active = 1090, 100 }), 1100, actExpire},
-		{"idle while waiting for a pong", idle(func(f *facts) { f.heard, f.pinged = 1040, 1090 }), 1100, actExpire},
-		{"tie: the end wins", idle(func(f *facts) { f.heard, f.pinged = 1040, 1080 }), 1100, actExpire},
-		{"no pings", idle(func(f *facts) { f.pingWait = 0 }), 1100, actExpire},
-		{"no pings: an old one does not matter", idle(func(f *facts) { f.pingWait, f.pinged = 0, 150 }), 1100, actExpire},
-		{"a message has begun", idle(func(f *facts) { f.heard, f.begun = 140, 110 }), 170, actMessageTimeout},
-		{"closing", idle(func(f *facts) { f.closed = 300 }), 304, actAbort},
-		{"closing in the first step", idle(func(f *facts) { f.closed = 0 }), 4, actAbort},
+		{"fresh: first ping at its phase", with(func(*facts) {}), 100 + 1 + 46/2, actPing},
+		{"fresh, phase 0: not in the step it opened", with(func(f *facts) { f.phase = 0 }), 101, actPing},
+		{"fresh, last phase: not after the ping of whom was heard at once", with(func(f *facts) { f.phase = 255 }), 143, actPing},
+		{"heard at once, last phase", with(func(f *facts) { f.phase, f.heard = 255, 101 }), 101 + 44, actPing},
+		{"heard: an interval later, less a sixteenth", with(func(f *facts) { f.heard = 110 }), 110 + 47, actPing},
+		{"it talks: two intervals after the opening", with(func(f *facts) { f.heard = 190 }), 100 + 2*47, actPing},
+		{"it talks: two intervals after the last right pong", with(func(f *facts) { f.heard, f.pinged, f.answered = 290, 200, 210 }), 210 + 2*47, actPing},
+		{"pinged", with(func(f *facts) { f.pinged = 150 }), 170, actPongTimeout},
+		{"answered", with(func(f *facts) { f.pinged, f.answered, f.heard = 150, 151, 151 }), 151 + 47, actPing},
+		{"answered by other bytes", with(func(f *facts) { f.pinged, f.heard = 130, 131 }), 131 + 47, actPing},
+		{"answered by other bytes: soon the pong is due", with(func(f *facts) { f.pinged, f.heard = 170, 190 }), 100 + 2*47, actPing},
+		{"a pong is due, whatever is heard", with(func(f *facts) { f.pinged, f.heard = 194, 210 }), 194 + 20, actPongTimeout},
+		{"a pong is due, amid a message", with(func(f *facts) { f.pinged, f.heard, f.begun = 194, 210, 205 }), 205 + 60, actMessageTimeout},
+		{"a pong is due, amid one message after the other", with(func(f *facts) { f.pinged, f.heard, f.begun = 194, 250, 249 }), 194 + 60 + 20, actPongTimeout},
+		{"a pong is due, after a message", with(func(f *facts) { f.pinged, f.heard, f.ended = 194, 230, 229 }), 229 + 20, actPongTimeout},
+		{"a pong is due, a message ended before the ping", with(func(f *facts) { f.pinged, f.heard, f.ended = 194, 230, 190 }), 194 + 20, actPongTimeout},
+		{"a pong is due, after very many messages", with(func(f *facts) { f.pinged, f.heard, f.ended = 194, 270, 270 }), 194 + 60 + 20, actPongTimeout},
+		{"idle before the next ping", with(func(f *facts) { f.heard, f.answered, f.active = 1090, 1090, 100 }), 1100, actExpire},
+		{"idle while waiting for a pong", with(func(f *facts) { f.heard, f.pinged = 1040, 1090 }), 1100, actExpire},
+		{"tie: the end wins", with(func(f *facts) { f.heard, f.pinged = 1040, 1080 }), 1100, actExpire},
+		{"no pings", with(func(f *facts) { f.pingWait = 0 }), 1100, actExpire},
+		{"no pings: an old one does not matter", with(func(f *facts) { f.pingWait, f.pinged = 0, 150 }), 1100, actExpire},
+		{"a message has begun", with(func(f *facts) { f.heard, f.begun = 140, 110 }), 170, actMessageTimeout},
+		{"closing", with(func(f *facts) { f.closed = 300 }), 304, actAbort},
+		{"closing in the first step", with(func(f *facts) { f.closed = 0 }), 4, actAbort},
 	} {
 		if at, do := c.f.next(); at != c.at || do != c.do {
 			t.Errorf("%s: (%d, %d); want (%d, %d)", c.name, at, do, c.at, c.do)

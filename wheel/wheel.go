@@ -150,12 +150,14 @@ func (w *Wheel[T]) Steps(d time.Duration) int64 {
 	return steps
 }
 
-// Touch records activity now: two atomic loads, and one atomic write if the stamp
-// is of an earlier step.
-func (w *Wheel[T]) Touch(s *Stamp) {
-	if now := w.clock.now.Load(); s.step.Load() < now {
+// Touch records activity now and returns the step of the last one: two atomic loads,
+// and one atomic write if the stamp is of an earlier step.
+func (w *Wheel[T]) Touch(s *Stamp) (before int64) {
+	now := w.clock.now.Load()
+	if before = s.step.Load(); before < now {
 		s.raise(now)
 	}
+	return before
 }
 
 // Add files e for owner by its deadline. Key chooses the shard and should differ

@@ -150,6 +150,13 @@ func (c *goroutineConn) close(code uint16, reason string, now bool) {
 	}
 }
 
+// Backlogged implements Conn.
+func (c *goroutineConn) Backlogged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.out.empty()
+}
+
 // Abort implements Conn.
 func (c *goroutineConn) Abort() { c.lose(nil, true) }
 

@@ -214,6 +214,13 @@ func (c *loopConn) close(code uint16, reason string, now bool) {
 	}
 }
 
+// Backlogged implements Conn.
+func (c *loopConn) Backlogged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out != nil && !c.out.empty()
+}
+
 // Abort implements Conn.
 func (c *loopConn) Abort() { c.lose(nil) }
 

@@ -80,6 +80,8 @@ type Conn interface {
 	CloseNow(code uint16, reason string)
 	// Abort closes the socket without a word. Handler.Closed follows.
 	Abort()
+	// Backlogged reports whether something waits that the socket has not taken yet.
+	Backlogged() bool
 	// RemoteAddr is the peer's address as the socket knows it.
 	RemoteAddr() net.Addr
 }
