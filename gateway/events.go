@@ -104,7 +104,7 @@ func (in inbound) Closed(end wsconn.End) {
 	s.g.wheel.Cancel(&s.entry)
 	s.g.hub.remove(s)
 	reason := s.Reason()
-	s.g.metrics.ended(reason, time.Since(s.connectedAt()), end.Unsent)
+	s.g.metrics.ended(reason, s.age(), end.Unsent)
 	s.g.logClosed(s, reason)
 	if s.g.cfg.Hooks.Close != nil {
 		s.g.cfg.Hooks.Close(s, reason)

@@ -117,6 +117,24 @@ func TestTimeoutPerSession(t *testing.T) {
 	})
 }
 
+// TestShortenedTimeoutIsNotLate: an idle session whose timeout becomes shorter than
+// it has been idle is due from then on, not since before.
+func TestShortenedTimeoutIsNotLate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := start(t, nil)
+		c := f.dial("/ws")
+		time.Sleep(20 * time.Minute)
+		if err := f.one().SetTimeout(time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		c.expectClose(t, 4202, "idle_timeout;idle=60")
+		lateness(t, c, c.opened.Add(20*time.Minute), time.Second)
+		if n, sum := gatherHistogram(t, f.Registry(), "wheelgate_expiry_lateness_seconds"); n != 1 || sum > 2 {
+			t.Errorf("%d expired, %v s late; want one, at most two ticks", n, sum)
+		}
+	})
+}
+
 func TestPings(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := start(t, nil)

@@ -48,7 +48,7 @@ func (g *Gateway) logOpened(s *Session) {
 func (g *Gateway) logClosed(s *Session, r Reason) {
 	if e := g.closedLog.Info(); e != nil {
 		e.Str("session", s.ID()).Str("remote", s.RemoteAddr()).Str("reason", r.String()).
-			Float64("duration_seconds", time.Since(s.connectedAt()).Seconds()).Uint64("received", s.received.Load()).Uint64("sent", s.sent.Load()).
+			Float64("duration_seconds", s.age().Seconds()).Uint64("received", s.received.Load()).Uint64("sent", s.sent.Load()).
 			Int64("total_connections", g.hub.count.Load()).Msg("WebSocket disconnected")
 	}
 }

@@ -121,8 +121,8 @@ func (s *Session) ID() string { return s.key.String() }
 // RemoteAddr returns the peer's address as the socket has it, host:port.
 func (s *Session) RemoteAddr() string { return s.conn.RemoteAddr().String() }
 
-// connectedAt has a monotonic reading, as time.Since wants it.
-func (s *Session) connectedAt() time.Time { return s.g.made.Add(s.connected) }
+// age is how long ago the session was opened, by the monotonic clock.
+func (s *Session) age() time.Duration { return time.Since(s.g.made) - s.connected }
 
 // SetTimeout changes the inactivity timeout, measured from the last activity; it
 // may expire the session at once. More than 0, up to MaxTimeout.
@@ -131,6 +131,11 @@ func (s *Session) SetTimeout(d time.Duration) error {
 		return fmt.Errorf("gateway: session timeout is %v: must be more than 0, up to %v", d, MaxTimeout)
 	}
 	s.timeout.Store(int64(d))
+	// What is overdue since before this call is not late: it ends here and now.
+	if at, do := s.facts().next(); do == actExpire && at < s.g.wheel.Now() {
+		s.expire(0)
+		return nil
+	}
 	s.g.wheel.Reschedule(&s.entry)
 	return nil
 }
@@ -263,7 +268,7 @@ func (s *Session) lastActive() int64 {
 type SessionInfo struct {
 	ID           string
 	RemoteAddr   string
-	ConnectedAt  time.Time
+	ConnectedAt  time.Time     // by the wall clock as it is now, like LastActivity
 	LastActivity time.Time     // to within a step, half a tick
 	Timeout      time.Duration // of inactivity
 	ExpiresIn    time.Duration // if nothing happens; 0 when it is due or closing
@@ -277,11 +282,12 @@ type SessionInfo struct {
 func (s *Session) Info() SessionInfo {
 	timeout := time.Duration(s.timeout.Load())
 	idle := max(0, s.g.wheel.Elapsed()-time.Duration(s.lastActive())*s.g.wheel.Step())
+	now := time.Now()
 	info := SessionInfo{
 		ID:           s.ID(),
 		RemoteAddr:   s.RemoteAddr(),
-		ConnectedAt:  s.connectedAt(),
-		LastActivity: time.Now().Add(-idle),
+		ConnectedAt:  now.Add(-s.age()),
+		LastActivity: now.Add(-idle),
 		Timeout:      timeout,
 		Reason:       s.Reason(),
 		Received:     s.received.Load(),

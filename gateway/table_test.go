@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
 // TestReasonTable is inside the package because the table is.
@@ -101,3 +104,28 @@ func TestConfigFaultsAreAllNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectedAtFollowsTheClock: after the wall clock was set, a session's age is what it
+// was. No test can set the clock; one that was an hour behind until now is the same.
+func TestConnectedAtFollowsTheClock(t *testing.T) {
+	g, err := New(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Session{g: g, conn: nowhere{}, connected: time.Since(g.made)}
+	s.life.open(0)
+	before := g.made
+	// The upper word of a time.Time with a monotonic reading has seconds from bit 30 on.
+	(*[2]uint64)(unsafe.Pointer(&g.made))[0] -= 3600 << 30
+	if d, wall := before.Sub(g.made), before.Round(0).Sub(g.made.Round(0)); d != 0 || wall != time.Hour {
+		t.Fatalf("the clock was set by %v, the monotonic one by %v", wall, d)
+	}
+	if age := time.Now().Round(0).Sub(s.Info().ConnectedAt.Round(0)); age < 0 || age > time.Minute {
+		t.Errorf("connected %v ago; want hardly any time", age)
+	}
+}
+
+// nowhere is a connection that only has an address.
+type nowhere struct{ wsconn.Conn }
+
+func (nowhere) RemoteAddr() net.Addr { return &net.UnixAddr{} }
