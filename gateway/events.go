@@ -69,6 +69,7 @@ func (s *Session) hear(kind Activity) {
 	if s.g.cfg.Activity&kind != 0 {
 		stamp = &s.both
 	}
+	s.g.wheel.CatchUp()
 	if before := s.g.wheel.Touch(stamp); s.asked.isAfter(before) {
 		s.g.wheel.Reschedule(&s.entry)
 	}

@@ -36,10 +36,13 @@
 // The engine reads the wall clock, fires early, and can deadlock (its issues 33,
 // 53, 54). So a firing only means "look now": whether a step is over is decided
 // by the monotonic clock, and a watchdog on that clock serves a cohort the
-// engine forgot, counts it and replaces the engine.
+// engine has not reported a step later. If the report is not there in another second
+// the watchdog replaces the engine and counts that.
 //
 // Steps are logical: when the process did not run (SIGSTOP, a starved machine)
-// the clock resumes where it was, so that nobody is expired for our absence.
+// the clock resumes where it was, so that nobody is expired for our absence. A process
+// that runs, and whose turner is late for lack of a processor, has no pause: what
+// keeps the processor busy moves the clock then, by CatchUp. See clock.
 //
 // # Goroutines
 //

@@ -13,7 +13,8 @@ const (
 	// for the longest delay and the margin no overflow wheel is ever made. The engine's
 	// clock moves only when something fires, so half of the margin is for it to lag.
 	engineMargin = 10 * time.Minute
-	// enginePatience is how long Stop waits for an engine that may be deadlocked.
+	// enginePatience is how late an engine may fire before it counts as stuck, and
+	// how long Stop waits for one that may be.
 	enginePatience = time.Second
 	// engineBacklog is more than can be armed in the time an engine is given
 	// before it counts as stuck.

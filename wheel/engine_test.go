@@ -142,12 +142,13 @@ func TestTrapStoppedEngineForgets(t *testing.T) {
 // the first cohort that it forgets, and replaced.
 func TestFrozenEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := startWheel(t, wheel.Config[session]{})
+		var replaced atomic.Int64
+		w := startWheel(t, wheel.Config[session]{Replaced: func() { replaced.Add(1) }})
 		due := addMany(w, 300)
 		time.Sleep(30*time.Second + 250*time.Millisecond)
 		synctest.Wait()
 		w.FreezeEngine()
-		expectReplaced(t, w, due)
+		expectReplaced(t, w, due, &replaced)
 	})
 }
 
@@ -156,12 +157,13 @@ func TestFrozenEngine(t *testing.T) {
 func TestBlockedEngine(t *testing.T) {
 	for _, room := range []int{wheel.Backlog, 3, 0} {
 		synctest.Test(t, func(t *testing.T) {
-			w := startWheel(t, wheel.Config[session]{})
+			var replaced atomic.Int64
+			w := startWheel(t, wheel.Config[session]{Replaced: func() { replaced.Add(1) }})
 			due := addMany(w, 300)
 			time.Sleep(30*time.Second + 250*time.Millisecond)
 			synctest.Wait()
 			defer w.BlockEngine(room)()
-			expectReplaced(t, w, due)
+			expectReplaced(t, w, due, &replaced)
 		})
 	}
 }
@@ -194,7 +196,7 @@ func addMany(w *wheel.Wheel[session], n int) map[*session]time.Time {
 
 // expectReplaced checks that all expire in time although the engine has just
 // become useless, that it is replaced, counted once, and the new one serves.
-func expectReplaced(t *testing.T, w *wheel.Wheel[session], due map[*session]time.Time) {
+func expectReplaced(t *testing.T, w *wheel.Wheel[session], due map[*session]time.Time, replaced *atomic.Int64) {
 	t.Helper()
 	engine := w.Engine()
 	time.Sleep(10 * time.Minute)
@@ -205,7 +207,7 @@ func expectReplaced(t *testing.T, w *wheel.Wheel[session], due map[*session]time
 	if w.Engine() == engine {
 		t.Error("the engine was not replaced")
 	}
-	if n := w.Stats().Watchdog; n != 1 {
-		t.Errorf("the watchdog counts %d; want 1", n)
+	if n, told := w.Stats().Watchdog, replaced.Load(); n != 1 || told != n {
+		t.Errorf("the watchdog counts %d and told of %d; want 1", n, told)
 	}
 }

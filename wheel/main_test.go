@@ -15,6 +15,8 @@ import (
 var children = map[string]func(){
 	"deadlock": deadlockEngine,
 	"pause":    liveThroughPause,
+
+	"strained pause": strainedPause,
 }
 
 const childEnv = "WHEEL_TEST_CHILD"

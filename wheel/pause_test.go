@@ -3,6 +3,7 @@ package wheel_test
 import (
 	"bufio"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,13 +17,50 @@ const (
 	pauseLength  = 4 * time.Second
 	pauseTouches = 300 * time.Millisecond // between two
 	pauseLive    = 20_000                 // sessions that are touched
+	pauseTick    = 100 * time.Millisecond
 )
 
 // TestPause stops a process for longer than the timeout of its sessions: it could
 // not hear them, so none of them may be expired for that.
 func TestPause(t *testing.T) {
 	t.Parallel()
-	cmd := childOf(t, thisBinary(t), "pause")
+	stopChild(t, "pause", func(pid int) {
+		signal(t, pid, syscall.SIGSTOP)
+		<-time.After(pauseLength)
+		signal(t, pid, syscall.SIGCONT)
+		<-time.After(pauseTimeout / 2) // with the sessions' touches going on
+	})
+}
+
+// TestPauseUnderStrain is TestPause while touches keep the turner from its turns.
+func TestPauseUnderStrain(t *testing.T) {
+	t.Parallel()
+	stopChild(t, "strained pause", func(pid int) {
+		signal(t, pid, syscall.SIGSTOP)
+		<-time.After(pauseLength)
+		signal(t, pid, syscall.SIGCONT)
+		<-time.After(pauseTimeout / 2)
+	})
+}
+
+// TestPausesReplaceNoEngine: after a pause the engine is as late as all others.
+func TestPausesReplaceNoEngine(t *testing.T) {
+	t.Parallel()
+	stopChild(t, "pause", func(pid int) {
+		for range 20 {
+			signal(t, pid, syscall.SIGSTOP)
+			<-time.After(pauseLength / 20)
+			signal(t, pid, syscall.SIGCONT)
+			<-time.After(27 * time.Millisecond) // at any place of a step
+		}
+	})
+}
+
+// stopChild has stop stop the named child, for pauseLength in all, and checks that
+// this harmed nobody.
+func stopChild(t *testing.T, name string, stop func(pid int)) {
+	t.Helper()
+	cmd := childOf(t, thisBinary(t), name)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -38,17 +76,14 @@ func TestPause(t *testing.T) {
 	if !lines.Scan() {
 		t.Fatal("the child said nothing")
 	}
-	signal(t, cmd.Process.Pid, syscall.SIGSTOP)
-	<-time.After(pauseLength)
-	signal(t, cmd.Process.Pid, syscall.SIGCONT)
-	<-time.After(pauseTimeout / 2) // with the sessions' touches going on
+	stop(cmd.Process.Pid)
 	stdin.Close()
-	var expired, leftAlone int
-	var paused time.Duration
+	var expired, leftAlone, replaced int
+	var paused, told time.Duration
 	if !lines.Scan() {
 		t.Fatal("the child did not survive")
 	}
-	if _, err := fmt.Sscan(lines.Text(), &expired, &leftAlone, &paused); err != nil {
+	if _, err := fmt.Sscan(lines.Text(), &expired, &leftAlone, &paused, &told, &replaced); err != nil {
 		t.Fatalf("%q: %v", lines.Text(), err)
 	}
 	if err := cmd.Wait(); err != nil {
@@ -57,8 +92,11 @@ func TestPause(t *testing.T) {
 	if expired != 0 || leftAlone != 1 {
 		t.Errorf("%d live sessions expired, %d of 1 that was left alone", expired, leftAlone)
 	}
-	if paused < pauseLength-time.Second/2 {
-		t.Errorf("%v were counted as paused of %v", paused, pauseLength)
+	if paused < pauseLength*3/4 || told < pauseLength*3/4 || told > paused {
+		t.Errorf("%v were counted as paused of %v, %v told", paused, pauseLength, told)
+	}
+	if replaced != 0 {
+		t.Errorf("%d healthy engines were replaced", replaced)
 	}
 }
 
@@ -72,20 +110,52 @@ func signal(t *testing.T, pid int, s syscall.Signal) {
 // liveThroughPause keeps sessions alive until its standard input ends, then waits
 // for the one that is left alone and prints how many expired and the paused time.
 func liveThroughPause() {
-	var expired, leftAlone atomic.Int32
-	w, err := wheel.New(wheel.Config[session]{Tick: 100 * time.Millisecond, Deadline: deadline, Fire: func(s *session) {
-		s.w.Cancel(&s.Entry)
-		if s.fired.Add(1); s.timeout.Load() == int64(pauseTimeout) {
-			expired.Add(1)
-		} else {
-			leftAlone.Add(1)
+	pausing(pauseTick, func(*wheel.Wheel[session]) {})
+}
+
+// strainedPause is liveThroughPause with a short tick, and with more goroutines that
+// touch without end than there are processors.
+func strainedPause() {
+	pausing(wheel.MinTick, func(w *wheel.Wheel[session]) {
+		for range 4 * runtime.GOMAXPROCS(0) {
+			go func() {
+				s := add(w, time.Hour, 0)
+				for {
+					w.CatchUp()
+					w.Touch(&s.stamp)
+				}
+			}()
 		}
-	}})
+	})
+}
+
+func pausing(tick time.Duration, besides func(*wheel.Wheel[session])) {
+	var expired, leftAlone atomic.Int32
+	var told atomic.Int64
+	w, err := wheel.New(wheel.Config[session]{
+		Tick: tick, Deadline: deadline,
+		Fire: func(s *session) {
+			if s.timeout.Load() < int64(pauseTimeout) { // there to come again
+				s.w.Touch(&s.stamp)
+				return
+			}
+			s.w.Cancel(&s.Entry)
+			if s.fired.Add(1); s.timeout.Load() == int64(pauseTimeout) {
+				expired.Add(1)
+			} else {
+				leftAlone.Add(1)
+			}
+		},
+		Paused: func(d time.Duration) { told.Add(int64(d)) },
+	})
 	if err != nil {
 		fail("%v", err)
 	}
 	w.Start()
-	defer w.Stop()
+	besides(w)
+	for i := range 100 { // so that each step has a cohort
+		add(w, time.Duration(i)*pauseTick/10, i)
+	}
 	live := make([]*session, pauseLive)
 	for i := range live {
 		live[i] = add(w, pauseTimeout, i)
@@ -113,5 +183,7 @@ func liveThroughPause() {
 		case <-ticker.C:
 		}
 	}
-	fmt.Println(expired.Load(), leftAlone.Load(), int64(w.Stats().Paused))
+	w.Stop() // the turner has told all
+	st := w.Stats()
+	fmt.Println(expired.Load(), leftAlone.Load(), int64(st.Paused), told.Load(), st.Watchdog)
 }

@@ -11,20 +11,24 @@ const sweepBatch = 128
 func (w *Wheel[T]) turner() {
 	// The turner owns the engine, so that nothing is armed while it stops.
 	defer func() { w.engine.stop() }()
-	timer := time.NewTimer(w.clock.untilNext())
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for paused := time.Duration(0); ; {
+		due := w.clock.nextStep()
+		timer.Reset(due - w.clock.elapsed())
 		select {
 		case <-w.ctx.Done():
 			return
 		case <-timer.C:
 		}
-		for w.clock.turn() {
-			w.skipUnused()
-			w.watch()
-			w.armNear()
+		w.clock.turn(due)
+		w.skipUnused()
+		w.watch()
+		w.armNear()
+		if now := w.clock.pausedFor(); now > paused && w.cfg.Paused != nil {
+			w.cfg.Paused(now - paused)
+			paused = now
 		}
-		timer.Reset(w.clock.untilNext())
 	}
 }
 
@@ -70,12 +74,11 @@ func (w *Wheel[T]) armNear() {
 
 // fired is the engine's callback. It says only "look now".
 func (w *Wheel[T]) fired(m int64) {
-	if m > w.clock.ready() {
-		// The wall clock jumped, or a turn was late: armed again next turn.
-		w.armed.And(^(uint64(1) << (uint(m) % slots)))
-		return
-	}
-	w.poke()
+	w.doubted.CompareAndSwap(m, 0)
+	w.armed.And(^(uint64(1) << (uint(m) % slots)))
+	if m <= w.clock.ready() {
+		w.poke()
+	} // else the wall clock jumped, or a turn was late: armed again next turn
 }
 
 func (w *Wheel[T]) poke() {
@@ -85,15 +88,20 @@ func (w *Wheel[T]) poke() {
 	}
 }
 
-// watch serves a step that the engine should have reported a step ago.
+// watch serves a step that the engine should have reported a step ago. That may be for
+// lack of a processor, and after a pause it is: an engine is replaced when the report is
+// not there enginePatience later.
 func (w *Wheel[T]) watch() {
+	if w.doubted.Load() != 0 && w.clock.elapsed()-w.doubtedAt >= enginePatience {
+		w.replaceEngine()
+	}
 	m := w.served.Load() + 1
 	if m > w.clock.now.Load()-2 || !w.serving.TryLock() {
 		return // in time, or being served
 	}
 	w.serving.Unlock()
-	if w.armed.Load()&(1<<(uint(m)%slots)) != 0 {
-		w.replaceEngine()
+	if w.armed.Load()&(1<<(uint(m)%slots)) != 0 && w.doubted.CompareAndSwap(0, m) {
+		w.doubtedAt = w.clock.elapsed()
 	}
 	w.poke()
 }
@@ -103,6 +111,10 @@ func (w *Wheel[T]) replaceEngine() {
 	w.engine.abandon()
 	w.engine = newEngine(w.clock.step)
 	w.armed.Store(0)
+	w.doubted.Store(0)
+	if w.cfg.Replaced != nil {
+		w.cfg.Replaced()
+	}
 }
 
 // sweeper serves the steps that are over.

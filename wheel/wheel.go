@@ -41,6 +41,11 @@ type Config[T any] struct {
 	// Panicked is told of a panic in Fire, from the worker's goroutine with the
 	// stack still in place. May be nil. The entry stays filed.
 	Panicked func(owner *T, value any)
+	// Paused is told of time that does not count, as it grows in Stats.Paused. May be
+	// nil. It and Replaced hold up the wheel: they must be quick.
+	Paused func(d time.Duration)
+	// Replaced is told when Stats.Watchdog grows. May be nil.
+	Replaced func()
 }
 
 // Wheel hands out owners when their deadline has passed. See the package comment.
@@ -60,7 +65,11 @@ type Wheel[T any] struct {
 	watchdog atomic.Int64
 	panics   atomic.Int64
 
-	engine *engine // owned by the turner
+	doubted atomic.Int64 // a step that the engine is late to report; 0: none
+
+	// Owned by the turner.
+	engine    *engine
+	doubtedAt time.Duration // logical time since when
 
 	pokes   chan struct{} // to the sweeper: a step is over
 	work    chan struct{} // to the workers: something was queued
@@ -209,9 +218,9 @@ func (w *Wheel[T]) Cancel(e *Entry[T]) bool {
 type Stats struct {
 	Entries  int           // added and not cancelled
 	Queued   int           // due and waiting for a worker
-	Watchdog int64         // engines replaced: a step not served in time, or a full backlog
+	Watchdog int64         // engines replaced: a timer a second late, or a full backlog
 	Panics   int64         // calls of Fire that panicked
-	Paused   time.Duration // time that did not count, because nothing ran
+	Paused   time.Duration // time that did not count, because nobody ran
 }
 
 // Stats returns the counters; each is exact, but not all of one instant.
@@ -220,7 +229,7 @@ func (w *Wheel[T]) Stats() Stats {
 		Queued:   int(w.queued.Load()),
 		Watchdog: w.watchdog.Load(),
 		Panics:   w.panics.Load(),
-		Paused:   time.Duration(w.clock.paused.Load()),
+		Paused:   w.clock.pausedFor(),
 	}
 	for i := range w.shards {
 		s := &w.shards[i]

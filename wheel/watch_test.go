@@ -1,0 +1,34 @@
+package wheel
+
+import (
+	"testing"
+	"time"
+)
+
+// TestDoubt: the engine is doubted when it has not reported a step that is overdue, not
+// when it has and nobody got to serve the step.
+func TestDoubt(t *testing.T) {
+	for _, reported := range []bool{false, true} {
+		type owner struct{ Entry[owner] }
+		w, err := New(Config[owner]{Tick: time.Second, Deadline: func(*owner) int64 { return 1 }, Fire: func(*owner) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Stop()
+		var o owner
+		w.Add(&o.Entry, &o, 0)
+		w.ArmNear()
+		w.SkipSteps(3)
+		if reported {
+			w.fired(1)
+		}
+		w.watch()
+		if doubted := w.doubted.Load() == 1; doubted == reported {
+			t.Errorf("reported: %t; doubted: %t", reported, doubted)
+		}
+		w.fired(1)
+		if w.doubted.Load() != 0 {
+			t.Error("doubted after the report came")
+		}
+	}
+}
