@@ -21,6 +21,8 @@ func (g *Gateway) newWheel() error {
 			g.log.Error().Str("session", s.ID()).Interface("panic", value).Bytes("stack", debug.Stack()).
 				Msg("Session expiry panicked")
 		},
+		Paused:   g.logPause,
+		Replaced: func() { g.log.Warn().Msg("Replaced a timer engine that was stuck") },
 	})
 	if err != nil {
 		return err

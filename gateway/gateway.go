@@ -40,6 +40,8 @@ type Gateway struct {
 	expired  atomic.Int64 // since the last report
 	omitted  atomic.Int64 // since the last report
 	vitals   vitals
+
+	pause time.Duration // not logged yet; the wheel's turner has it
 }
 
 // New checks cfg and builds a Gateway that starts nothing until Run.

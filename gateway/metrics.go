@@ -94,11 +94,11 @@ func (m *metrics) registerGauges(g *Gateway) {
 	m.registerBudgets(gauge, g.budgets)
 	gauge("wheel_entries", "Deadlines in the expiry wheel.", func() float64 { return float64(g.wheel.Stats().Entries) })
 	gauge("wheel_queued", "Due deadlines waiting for their turn.", func() float64 { return float64(g.wheel.Stats().Queued) })
-	counter("wheel_watchdog_total", "Timer engines replaced because a step was not served in time.",
+	counter("wheel_watchdog_total", "Timer engines replaced because a timer was a second late, by time in which the process ran.",
 		func() float64 { return float64(g.wheel.Stats().Watchdog) })
 	counter("wheel_panics_total", "Deadlines whose handling panicked.",
 		func() float64 { return float64(g.wheel.Stats().Panics) })
-	counter("wheel_paused_seconds_total", "Time that does not count as inactivity because the process did not run.",
+	counter("wheel_paused_seconds_total", "Time that counts for no timeout because the process did not run.",
 		func() float64 { return g.wheel.Stats().Paused.Seconds() })
 }
 

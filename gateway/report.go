@@ -33,6 +33,17 @@ func (g *Gateway) sampled() zerolog.Logger {
 	return g.log.Sample(sampler{rate.NewLimiter(linesPerSecond, linesPerSecond), g})
 }
 
+// logPause reports time in which the process did not run. Shorter pauses than a second are
+// summed up.
+func (g *Gateway) logPause(d time.Duration) {
+	if g.pause += d; g.pause < time.Second {
+		return
+	}
+	g.log.Warn().Float64("paused_seconds", g.pause.Seconds()).
+		Msgf("Did not run for %.1f s, which no timeout counts", g.pause.Seconds())
+	g.pause = 0
+}
+
 // logPanic reports a panic of a Hook.
 func (g *Gateway) logPanic(value any, stack []byte) {
 	g.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("Session handler panicked")
