@@ -88,7 +88,8 @@ func New(cfg Config) (*Gateway, error) {
 
 // Run accepts sessions until ctx ends, then drains and returns when the last
 // session has gone: after Config.DrainWindow, CloseWait and two ticks, and if an
-// upgrade hangs HandshakeTimeout, at the most. It may be called once.
+// upgrade hangs HandshakeTimeout, and if the process paused drainGrace, at the most. It
+// may be called once.
 func (g *Gateway) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
 		return errors.New("gateway: Run was called before")
