@@ -60,6 +60,9 @@ type Config struct {
 	// ExpiryRate bounds how many due sessions are looked at in a second, so that
 	// a storm does not take the processor from the others; 0 is no bound.
 	ExpiryRate int
+	// DrainWait is the time between the end of readiness and a drain, in which clients are
+	// still accepted: balancers need it to notice.
+	DrainWait time.Duration
 	// DrainWindow is the time over which a drain spreads its closes; 0 is at once.
 	DrainWindow time.Duration
 
@@ -150,6 +153,7 @@ func (c *Config) Validate() error {
 	within("MessageTimeout", c.MessageTimeout, wheel.MinTick)
 	within("CloseWait", c.CloseWait, wheel.MinTick)
 	within("HandshakeTimeout", c.HandshakeTimeout, time.Millisecond)
+	within("DrainWait", c.DrainWait, 0)
 	within("DrainWindow", c.DrainWindow, 0)
 	fault(c.Activity != 0 && c.Activity&^activityAll == 0, "Activity", c.Activity, "one or more of in, out, ping")
 	fault(c.OutboxMessages >= 1, "OutboxMessages", c.OutboxMessages, "at least 1")

@@ -11,6 +11,17 @@ import (
 // back, drawn so that those closed in one instant do not return in one instant.
 func drainDelay() string { return fmt.Sprintf("delay=%d", randomByte()%5+1) }
 
+// leave is the time before a drain: whoever asks is told that we are not ready, and who
+// has not heard of it yet can still connect.
+func (g *Gateway) leave() {
+	g.leaving.Store(true)
+	if g.cfg.DrainWait > 0 {
+		g.log.Info().Float64("wait_seconds", g.cfg.DrainWait.Seconds()).Msg("Not ready any more; the drain comes later")
+		time.Sleep(g.cfg.DrainWait)
+	}
+	g.draining.Store(true)
+}
+
 // drain closes all sessions, longest idle first, spread evenly over the drain
 // window (see pace), then ends what is left the hard way. It returns when all are gone. New
 // sessions must be refused already (g.draining).

@@ -49,6 +49,36 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestDrainWait: not ready at once, but clients are accepted until balancers know.
+func TestDrainWait(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) { cfg.DrainWait = 10 * time.Second })
+		before := f.dial("/ws")
+		began := time.Now()
+		f.cancel()
+		synctest.Wait()
+		if f.Ready() || f.Stats().Draining {
+			t.Errorf("ready %v, draining %v", f.Ready(), f.Stats().Draining)
+		}
+		time.Sleep(10*time.Second - time.Millisecond)
+		late := f.dial("/ws")
+		if !before.open() {
+			t.Error("closed before the drain")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if a := f.request(handshake("/ws")); a.StatusCode != 503 {
+			t.Errorf("a new client got %d after the wait", a.StatusCode)
+		}
+		for _, c := range []*client{before, late} {
+			<-c.gone
+			if c.code != 4101 || c.at.Sub(began) < 10*time.Second {
+				t.Errorf("closed with %d after %v", c.code, c.at.Sub(began))
+			}
+		}
+	})
+}
+
 // TestDrainEndsHard: a client that ignores its close does not hold up the end.
 func TestDrainEndsHard(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -36,6 +36,7 @@ type Gateway struct {
 
 	ran      atomic.Bool // Run was called
 	started  atomic.Bool // sessions are accepted, until draining
+	leaving  atomic.Bool // not ready any more; sessions are accepted until draining
 	draining atomic.Bool
 	expired  atomic.Int64 // since the last report
 	omitted  atomic.Int64 // since the last report
@@ -86,9 +87,9 @@ func New(cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Run accepts sessions until ctx ends, then drains and returns when the last
-// session has gone: after Config.DrainWindow, CloseWait and two ticks, and if an
-// upgrade hangs HandshakeTimeout, and if the process paused drainGrace, at the most. It
+// Run accepts sessions until Config.DrainWait after ctx has ended, then drains and returns
+// when the last session has gone: after Config.DrainWindow, CloseWait and two ticks, and if
+// an upgrade hangs HandshakeTimeout, and if the process paused drainGrace, at the most. It
 // may be called once.
 func (g *Gateway) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
@@ -111,7 +112,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	watcher.Go(func() { g.watchVitals(watching) })
 
 	<-ctx.Done()
-	g.draining.Store(true)
+	g.leave()
 	g.drain()
 	g.budgets.Wait()
 	stopWatch()
@@ -123,8 +124,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready reports whether new sessions are accepted: Run is on and not draining.
-func (g *Gateway) Ready() bool { return g.started.Load() && !g.draining.Load() }
+// Ready reports whether new sessions are to be sent here: Run is on and its context has
+// not ended. For Config.DrainWait after that they are accepted all the same.
+func (g *Gateway) Ready() bool { return g.started.Load() && !g.leaving.Load() }
 
 // Full reports whether Config.MaxSessions sessions are open. Once it has, it does so
 // until it sees a twentieth of them free, at least one: a balancer that asks every few
