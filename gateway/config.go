@@ -72,6 +72,11 @@ type Config struct {
 	// CompressionThreshold is the least message that is sent compressed, in bytes.
 	CompressionThreshold int
 
+	// AllowHosts lists the hosts that requests may be for, in the form that CheckHost takes;
+	// "*" is any, and so is an empty list. An entry without a port allows all ports. Where
+	// AllowOrigins is empty, only this list keeps out pages of a name that somebody has
+	// pointed at this machine (DNS rebinding): their origin is the request's own host.
+	AllowHosts []string
 	// AllowOrigins lists the origins whose pages may connect, in the form that
 	// CheckOrigin takes; "*" is any. Empty is the origin of the request's own host only.
 	// Requests without an Origin header, which no browser sends, always may.
@@ -166,6 +171,11 @@ func (c *Config) Validate() error {
 	fault(c.MaxSessions >= 0 && c.MaxSessions <= maxSlots, "MaxSessions", c.MaxSessions, fmt.Sprintf("from 0 to %d", maxSlots))
 	fault(c.ExpiryRate >= 0, "ExpiryRate", c.ExpiryRate, "at least 0")
 	fault(c.CloseCodes == CodesApp || c.CloseCodes == CodesRFC, "CloseCodes", c.CloseCodes, "app or rfc")
+	for _, host := range c.AllowHosts {
+		if err := CheckHost(host); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	for _, origin := range c.AllowOrigins {
 		if err := CheckOrigin(origin); err != nil {
 			faults = append(faults, err)

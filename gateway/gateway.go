@@ -23,6 +23,7 @@ type Gateway struct {
 	log       zerolog.Logger
 	openedLog zerolog.Logger // sampled
 	closedLog zerolog.Logger // sampled
+	hosts     []hostName     // of cfg.AllowHosts
 	transport wsconn.Transport
 	budgets   *wsconn.Budgets // of transport
 	wheel     *wheel.Wheel[Session]
@@ -51,7 +52,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, made: time.Now(), log: cfg.Logger, pinger: newPinger(),
+		cfg: cfg, made: time.Now(), log: cfg.Logger, hosts: allowedHosts(cfg.AllowHosts), pinger: newPinger(),
 		budgets: wsconn.NewBudgets(int64(cfg.PartialBudget), int64(cfg.OutboxBudget)),
 	}
 	times := newLoopTimes()
@@ -134,7 +135,7 @@ func (g *Gateway) Ready() bool { return g.started.Load() && !g.leaving.Load() }
 func (g *Gateway) Full() bool { return g.hub.full() }
 
 // ServeHTTP upgrades a request to a session, or answers why not: 400, 403, 405,
-// 426, 503 with Retry-After, or 500 where w has no connection to give away (see
+// 421, 426, 503 with Retry-After, or 500 where w has no connection to give away (see
 // http.Hijacker). It returns at once; the session lives on.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.upgrade(w, r, false) }
 

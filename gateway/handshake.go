@@ -28,21 +28,24 @@ var (
 	rejectUpgrade = &rejection{label: "not_websocket", status: http.StatusUpgradeRequired, message: "this is a WebSocket endpoint"}
 	rejectVersion = &rejection{label: "version", status: http.StatusUpgradeRequired, message: "Sec-WebSocket-Version must be 13"}
 	rejectKey     = &rejection{label: "key", status: http.StatusBadRequest, message: "Sec-WebSocket-Key must be one value of 16 bytes in base64"}
-	rejectOrigin  = &rejection{label: "origin", status: http.StatusForbidden, message: "this origin may not connect"}
-	rejectStart   = &rejection{label: "starting", status: http.StatusServiceUnavailable, message: "starting", retry: 1}
-	rejectDrain   = &rejection{label: "draining", status: http.StatusServiceUnavailable, message: "draining", retry: 5}
-	rejectFull    = &rejection{label: "capacity", status: http.StatusServiceUnavailable, message: "at capacity", retry: 30}
-	rejectHijack  = &rejection{label: "internal", status: http.StatusInternalServerError, message: "connection cannot be upgraded"}
+	// 421 says what is wrong: this server does not answer for that host. A client may try another
+	// connection, which comes to the same end.
+	rejectOther  = &rejection{label: "host_not_allowed", status: http.StatusMisdirectedRequest, message: "this host is not served here"}
+	rejectOrigin = &rejection{label: "origin", status: http.StatusForbidden, message: "this origin may not connect"}
+	rejectStart  = &rejection{label: "starting", status: http.StatusServiceUnavailable, message: "starting", retry: 1}
+	rejectDrain  = &rejection{label: "draining", status: http.StatusServiceUnavailable, message: "draining", retry: 5}
+	rejectFull   = &rejection{label: "capacity", status: http.StatusServiceUnavailable, message: "at capacity", retry: 30}
+	rejectHijack = &rejection{label: "internal", status: http.StatusInternalServerError, message: "connection cannot be upgraded"}
 )
 
 var rejections = []*rejection{
-	rejectMethod, rejectHTTP, rejectBody, rejectHost, rejectUpgrade, rejectVersion, rejectKey, rejectOrigin,
+	rejectMethod, rejectHTTP, rejectBody, rejectHost, rejectUpgrade, rejectVersion, rejectKey, rejectOther, rejectOrigin,
 	rejectStart, rejectDrain, rejectFull, rejectHijack,
 }
 
-// checkHandshake is RFC 6455 section 4.2.1, and the origin: it returns why r
+// checkHandshake is RFC 6455 section 4.2.1, the host and the origin: it returns why r
 // must not become a session, or nil. It knows no connection.
-func checkHandshake(r *http.Request, origins []string) *rejection {
+func checkHandshake(r *http.Request, hosts []hostName, origins []string) *rejection {
 	switch {
 	case r.Method != http.MethodGet:
 		return rejectMethod
@@ -58,6 +61,8 @@ func checkHandshake(r *http.Request, origins []string) *rejection {
 		return rejectVersion
 	case !validKey(r.Header["Sec-Websocket-Key"]):
 		return rejectKey
+	case !hostAllowed(r.Host, hosts):
+		return rejectOther
 	case !originAllowed(r.Header["Origin"], r.Host, origins):
 		return rejectOrigin
 	}
@@ -86,7 +91,7 @@ func validKey(values []string) bool {
 
 // upgrade is the handler behind ServeHTTP and Echo.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, echo bool) {
-	if no := checkHandshake(r, g.cfg.AllowOrigins); no != nil {
+	if no := checkHandshake(r, g.hosts, g.cfg.AllowOrigins); no != nil {
 		g.reject(w, r, no)
 		return
 	}
