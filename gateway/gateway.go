@@ -18,18 +18,19 @@ import (
 // Gateway holds the sessions. Mount it where clients connect and call Run.
 type Gateway struct {
 	// Static after New.
-	cfg       Config
-	made      time.Time // sessions measure their beginning from it
-	log       zerolog.Logger
-	openedLog zerolog.Logger // sampled
-	closedLog zerolog.Logger // sampled
-	hosts     []hostName     // of cfg.AllowHosts
-	transport wsconn.Transport
-	budgets   *wsconn.Budgets // of transport
-	wheel     *wheel.Wheel[Session]
-	waits     waits
-	pinger    pinger
-	metrics   *metrics
+	cfg        Config
+	made       time.Time // sessions measure their beginning from it
+	log        zerolog.Logger
+	openedLog  zerolog.Logger // sampled
+	closedLog  zerolog.Logger // sampled
+	refusedLog zerolog.Logger // sampled
+	hosts      []hostName     // of cfg.AllowHosts
+	transport  wsconn.Transport
+	budgets    *wsconn.Budgets // of transport
+	wheel      *wheel.Wheel[Session]
+	waits      waits
+	pinger     pinger
+	metrics    *metrics
 
 	hub           hub
 	publish       sync.Mutex // one broadcast after the other
@@ -84,7 +85,8 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.metrics = newMetrics(g)
 	g.metrics.registry.MustRegister(newTransportFigures(g.transport), times.turn, times.lag)
-	g.openedLog, g.closedLog = g.sampled(), g.sampled()
+	g.openedLog, g.closedLog = g.sampled(linesPerSecond), g.sampled(linesPerSecond)
+	g.refusedLog = g.sampled(refusalsPerSecond)
 	return g, nil
 }
 

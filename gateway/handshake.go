@@ -146,7 +146,7 @@ var spelt = struct{ connection, upgrade, version []string }{[]string{"Upgrade"},
 
 func (g *Gateway) reject(w http.ResponseWriter, r *http.Request, no *rejection) {
 	g.metrics.rejected[no].Inc()
-	g.log.Debug().Str("reason", no.label).Str("remote", r.RemoteAddr).Msg("Handshake rejected")
+	g.logRejected(r, no)
 	h := w.Header()
 	h.Set("Connection", "close") // whoever is refused has nothing more to ask
 	if no.status == http.StatusUpgradeRequired {

@@ -42,7 +42,7 @@ func newMetrics(g *Gateway) *metrics {
 		expired:  newCounter("sessions_expired_total", "Sessions closed for inactivity."),
 		received: newCounter("messages_received_total", "Data messages received from clients."),
 		sent:     newCounter("messages_sent_total", "Data messages accepted for sending to a client."),
-		logLines: newCounter("log_lines_omitted_total", "Connect and disconnect lines left out of the log."),
+		logLines: newCounter("log_lines_omitted_total", "Connect, disconnect and refusal lines left out of the log."),
 		duration: newHistogram("session_duration_seconds", "Time from a session's handshake to the release of its socket.",
 			prometheus.ExponentialBuckets(1, 4, 10)),
 		lateness: newHistogram("expiry_lateness_seconds", "Time from a session's inactivity deadline to its close.",

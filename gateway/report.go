@@ -2,15 +2,20 @@ package gateway
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 )
 
-// linesPerSecond is how many connect, and how many disconnect, lines are logged
-// in a second, and at once; the rest are counted.
-const linesPerSecond = 100
+// How many connect, and how many disconnect, lines are logged in a second, and at once,
+// and how many of refusals; the rest are counted.
+const (
+	linesPerSecond    = 100
+	refusalsPerSecond = 10
+)
 
 // sampler leaves lines out, and counts them. It goes by the monotonic clock:
 // zerolog's own is silent until a wall clock that was set back has caught up.
@@ -29,8 +34,8 @@ func (s sampler) Sample(zerolog.Level) bool {
 	return false
 }
 
-func (g *Gateway) sampled() zerolog.Logger {
-	return g.log.Sample(sampler{rate.NewLimiter(linesPerSecond, linesPerSecond), g})
+func (g *Gateway) sampled(perSecond int) zerolog.Logger {
+	return g.log.Sample(sampler{rate.NewLimiter(rate.Limit(perSecond), perSecond), g})
 }
 
 // logPause reports time in which the process did not run. Shorter pauses than a second are
@@ -64,6 +69,31 @@ func (g *Gateway) logClosed(s *Session, r Reason) {
 	}
 }
 
+// logRejected says whom we refused, and why. Of what the client chose a line has little.
+func (g *Gateway) logRejected(r *http.Request, no *rejection) {
+	e := g.refusedLog.Info()
+	if e == nil {
+		return
+	}
+	e.Str("reason", no.label).Str("remote", r.RemoteAddr)
+	switch no {
+	case rejectOrigin:
+		e.Str("origin", excerpt(strings.Join(r.Header["Origin"], ", "))).Str("host", excerpt(r.Host))
+	case rejectOther:
+		e.Str("host", excerpt(r.Host))
+	}
+	e.Msg("Handshake rejected")
+}
+
+// excerpt is the beginning of text.
+func excerpt(text string) string {
+	const most = 128
+	if len(text) > most {
+		return text[:most] + "..."
+	}
+	return text
+}
+
 // report sums up, a line per tick if there is something to say, until ctx ends.
 func (g *Gateway) report(ctx context.Context) {
 	ticker := time.NewTicker(g.cfg.EffectiveTick())
@@ -78,7 +108,7 @@ func (g *Gateway) report(ctx context.Context) {
 				Msgf("Cleaned up %d inactive session(s)", n)
 		}
 		if n := g.omitted.Swap(0); n > 0 {
-			g.log.Info().Int64("lines", n).Msg("Connect and disconnect lines left out")
+			g.log.Info().Int64("lines", n).Msg("Connect, disconnect and refusal lines left out")
 		}
 	}
 }

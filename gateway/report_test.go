@@ -83,9 +83,59 @@ func TestLogLinesAreSampledAndCounted(t *testing.T) {
 		if got := len(log.with("WebSocket connected")); got != 100 {
 			t.Errorf("%d lines; want 100", got)
 		}
-		left := log.with("Connect and disconnect lines left out")
+		left := log.with("Connect, disconnect and refusal lines left out")
 		if len(left) != 1 || left[0]["lines"] != 30.0 {
 			t.Errorf("left out: %v; want 30 in one line", left)
+		}
+	})
+}
+
+// TestRefusalsAreLogged with what an operator needs to tell a mistake from an attack.
+func TestRefusalsAreLogged(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		log := &logged{}
+		f := start(t, func(cfg *gateway.Config) {
+			cfg.Logger = zerolog.New(log).Level(zerolog.InfoLevel)
+			cfg.AllowHosts = []string{"gate.test"}
+		})
+		long := strings.Repeat("x", 1000) + ".test"
+		for _, c := range []struct{ add, host, reason, loggedOrigin, loggedHost string }{
+			{"Origin: https://evil.test", "gate.test", "origin", "https://evil.test", "gate.test"},
+			{"X: y", "evil.test", "host_not_allowed", "", "evil.test"},
+			{"X: y", long, "host_not_allowed", "", long[:128] + "..."},
+			{"Sec-WebSocket-Version: 8", "gate.test", "version", "", ""},
+		} {
+			raw := strings.Replace(handshake("/ws"), "Host: gate.test", "Host: "+c.host+"\r\n"+c.add, 1)
+			before := len(log.with("Handshake rejected"))
+			f.request(raw)
+			lines := log.with("Handshake rejected")
+			if len(lines) != before+1 {
+				t.Fatalf("%s: %d lines", c.reason, len(lines)-before)
+			}
+			line := lines[before]
+			text := func(key string) string { s, _ := line[key].(string); return s }
+			if text("reason") != c.reason || text("origin") != c.loggedOrigin || text("host") != c.loggedHost || text("remote") == "" || text("level") != "info" {
+				t.Errorf("%s: %v", c.reason, line)
+			}
+		}
+	})
+}
+
+// TestRefusalsAreSampledAndCounted: a flood of them is ten lines a second.
+func TestRefusalsAreSampledAndCounted(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		log := &logged{}
+		f := start(t, func(cfg *gateway.Config) { cfg.Logger = zerolog.New(log) })
+		for range 30 {
+			f.request("GET /ws HTTP/1.1\r\nHost: gate.test\r\n\r\n")
+		}
+		if got := len(log.with("Handshake rejected")); got != 10 {
+			t.Errorf("%d lines; want 10", got)
+		}
+		want := "# HELP wheelgate_log_lines_omitted_total Connect, disconnect and refusal lines left out of the log.\n" +
+			"# TYPE wheelgate_log_lines_omitted_total counter\nwheelgate_log_lines_omitted_total 20\n"
+		if err := testutil.GatherAndCompare(f.Registry(), strings.NewReader(want), "wheelgate_log_lines_omitted_total"); err != nil {
+			t.Error(err)
 		}
 	})
 }
