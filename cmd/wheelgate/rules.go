@@ -163,19 +163,28 @@ func activity(field func(*options) *gateway.Activity) rule {
 }
 
 func origins(field func(*options) *[]string) rule {
-	const allowed = "* or a list of scheme://host[:port] as browsers send it (https, not wss; no wildcard in the host; " +
-		"no default port; other letters than ASCII in punycode), separated by commas"
+	return checked("* or a list of scheme://host[:port] as browsers send it (https, not wss; no wildcard in the host; "+
+		"no default port; other letters than ASCII in punycode), separated by commas", gateway.CheckOrigin, field)
+}
+
+func hosts(field func(*options) *[]string) rule {
+	return checked("* or a list of host[:port] (no wildcard in the host; IPv6 addresses in brackets; "+
+		"other letters than ASCII in punycode; a port from 1 to 65535), separated by commas", gateway.CheckHost, field)
+}
+
+// checked is for lists whose entries have a check.
+func checked(allowed string, check func(string) error, field func(*options) *[]string) rule {
 	return reading("list", allowed, func(text string) ([]string, bool) {
 		var all []string
 		if text == "" {
 			return nil, true
 		}
-		for origin := range strings.SplitSeq(text, ",") {
-			origin = strings.TrimSpace(origin)
-			if gateway.CheckOrigin(origin) != nil {
+		for entry := range strings.SplitSeq(text, ",") {
+			entry = strings.TrimSpace(entry)
+			if check(entry) != nil {
 				return nil, false
 			}
-			all = append(all, origin)
+			all = append(all, entry)
 		}
 		return all, true
 	}, field)

@@ -19,6 +19,11 @@ var samples = map[string]struct{ good, bad []string }{
 		[]string{"", "*", "https://a", "http://a:1, https://b"},
 		[]string{"a", "https://a/", "https://a,,https://b", ",", "https://", "https://a/b", "https://*.a", "https://a:443", "https://a,wss://b", "https://é"},
 	},
+	"allow-host": {
+		[]string{"", "*", "a", "a:80, [::1]:8080", "A.b."},
+		[]string{"a,,b", ",", "*.a", "https://a", "a:0", "a:65536", "a:", "::1", "[a]", "é", "a/"},
+	},
+	"drain-wait":            {[]string{"0", "1ms", "8760h"}, []string{"", "-1s", "8761h"}},
 	"echo":                  {[]string{"true", "false", "1", "0"}, []string{"", "yes", "2"}},
 	"compression":           {[]string{"true", "false"}, []string{"", "deflate"}},
 	"io-uring":              {[]string{"true", "false"}, []string{"", "auto"}},

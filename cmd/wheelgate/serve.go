@@ -66,6 +66,7 @@ func serve(ctx context.Context, o *options, l *live) error {
 	}
 	limitMemory(log)
 	setOutboxBudget(o)
+	warnOfAnyHost(o, log)
 	defer runtime.KeepAlive(newBallast())
 	o.gateway.Logger = log
 	g, err := gateway.New(o.gateway)
@@ -75,6 +76,13 @@ func serve(ctx context.Context, o *options, l *live) error {
 	g.Registry().MustRegister(l.metrics()...)
 	s.live = l
 	return s.run(ctx, g, o)
+}
+
+// warnOfAnyHost speaks of DNS rebinding: a page whose own name leads to this machine.
+func warnOfAnyHost(o *options, log zerolog.Logger) {
+	if !isLoopback(o.listen) && len(o.gateway.AllowHosts) == 0 && len(o.gateway.AllowOrigins) == 0 {
+		log.Warn().Msg("Any web page may connect that gives this machine a name of its own (DNS rebinding): set allow-host or allow-origin")
+	}
 }
 
 // listeners are the two addresses.

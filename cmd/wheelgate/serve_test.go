@@ -44,6 +44,44 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainWaitOfTheProgram: not ready, and still open to who has not heard.
+func TestDrainWaitOfTheProgram(t *testing.T) {
+	p, process := startProcess(t, "--drain-wait=10m")
+	if err := process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of readiness", p.log.String, func() bool {
+		status, _ := get(t, "http://"+p.admin+"/readyz")
+		return status == http.StatusServiceUnavailable
+	})
+	c := p.dial(t, "/ws", nil)
+	if err := process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.wantExit(t, 128+int(syscall.SIGTERM))
+	c.wantEnd(t)
+}
+
+// TestWarningOfAnyHost: off loopback somebody's page may come by a name of its own.
+func TestWarningOfAnyHost(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want bool
+	}{
+		{[]string{"--listen=:0"}, true},
+		{nil, false},
+		{[]string{"--listen=:0", "--allow-host=*"}, false},
+		{[]string{"--listen=:0", "--allow-origin=https://app.test"}, false},
+	} {
+		p, stop := start(t, c.args...)
+		if got := strings.Contains(p.log.String(), "DNS rebinding"); got != c.want {
+			t.Errorf("%v: warned %v", c.args, got)
+		}
+		stop()
+		p.wantExit(t, exitDone)
+	}
+}
+
 func TestPublicListenerServesNothingElse(t *testing.T) {
 	p, _ := start(t)
 	f := func(want int, path string, header ...string) {

@@ -106,6 +106,11 @@ var settings = []setting{
 		rule:    origins(func(o *options) *[]string { return &o.gateway.AllowOrigins }),
 	},
 	{
+		name: "allow-host", group: groupListen, optional: true, list: true,
+		meaning: "hosts that clients may ask for, as host or host:port separated by commas; none or `*` is any, which leaves pages of rebound names in",
+		rule:    hosts(func(o *options) *[]string { return &o.gateway.AllowHosts }),
+	},
+	{
 		name: "echo", value: "false", group: groupListen, toggle: true,
 		meaning: "also serve `/echo`, which sends back what it gets",
 		rule:    boolean(func(o *options) *bool { return &o.echo }),
@@ -196,6 +201,11 @@ var settings = []setting{
 		name: "idle-reconnect", value: "true", group: groupSession, toggle: true,
 		meaning: "tell clients closed for inactivity that they may come back by themselves (4202, otherwise 4500)",
 		rule:    boolean(func(o *options) *bool { return &o.gateway.IdleReturn }),
+	},
+	{
+		name: "drain-wait", value: "0s", group: groupSession,
+		meaning: "time after SIGTERM or SIGINT in which `/readyz` fails and clients are still accepted, before the drain; some seconds behind a balancer",
+		rule:    durationOrZero(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.DrainWait }),
 	},
 	{
 		name: "drain-window", value: "30s", group: groupSession,
