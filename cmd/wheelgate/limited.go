@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"sync"
-
-	"github.com/rs/zerolog"
 )
 
 // limited is a listener that bounds the connections of its server, sessions not
@@ -19,11 +16,10 @@ type limited struct {
 	done   chan struct{}
 	once   sync.Once
 	full   func() // before a connection has to wait
-	log    zerolog.Logger
 }
 
-func limitConnections(l net.Listener, most int, log zerolog.Logger) *limited {
-	return &limited{Listener: l, places: make(chan struct{}, most), done: make(chan struct{}), full: func() {}, log: log}
+func limitConnections(l net.Listener, most int) *limited {
+	return &limited{Listener: l, places: make(chan struct{}, most), done: make(chan struct{}), full: func() {}}
 }
 
 // Accept implements net.Listener. It waits for a place before it accepts.
@@ -39,9 +35,6 @@ func (l *limited) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		<-l.places
-		if !errors.Is(err, net.ErrClosed) {
-			l.log.Warn().Err(err).Msg("Cannot accept a connection")
-		}
 	}
 	return conn, err
 }

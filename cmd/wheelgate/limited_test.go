@@ -5,41 +5,18 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/rs/zerolog"
 )
-
-// pipes is a listener on nothing; the server's ends of connections are sent to it.
-type pipes struct {
-	come     chan net.Conn
-	done     chan struct{}
-	accepted atomic.Int64
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.come:
-		p.accepted.Add(1)
-		return conn, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { close(p.done); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
 
 // TestConnectionsAreBounded: whoever says nothing has a place until the handshake
 // times out, a session none.
 func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, timeout = 3, 5 * time.Second
-		p := &pipes{come: make(chan net.Conn, 100), done: make(chan struct{})}
-		l := limitConnections(p, most, zerolog.Nop())
+		p := newPipes()
+		l := limitConnections(p, most)
 		var sessions []net.Conn
 		server := &http.Server{ConnState: l.changed, ReadHeaderTimeout: timeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/ws" {

@@ -89,12 +89,13 @@ func warnOfAnyHost(o *options, log zerolog.Logger) {
 type listeners struct {
 	public, admin *limited
 	live          *live
+	metrics       *doorMetrics
 	log           zerolog.Logger
 }
 
 // open takes both addresses, or neither.
 func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logger) (s *listeners, err error) {
-	s = &listeners{log: log}
+	s = &listeners{metrics: newDoorMetrics(), log: log}
 	public, err := o.gateway.Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return nil, listenFault("listen", o.listen, err)
@@ -104,7 +105,8 @@ func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logge
 		_ = public.Close()
 		return nil, listenFault("admin-listen", o.adminListen, err)
 	}
-	s.public, s.admin = limitConnections(public, mostHandshakes, log), limitConnections(admin, adminFiles, log)
+	s.public = limitConnections(persist(public, "listen", s.metrics.acceptErrors, log), mostHandshakes)
+	s.admin = limitConnections(persist(admin, "admin-listen", s.metrics.acceptErrors, log), adminFiles)
 	return s, nil
 }
 
@@ -128,6 +130,7 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	defer stop()
 	panics := newPanics(g.Registry(), s.log)
 	public, admin := s.publicServer(g, o, panics), s.adminServer(g, panics)
+	s.metrics.register(g.Registry())
 
 	var drained, scavenging sync.WaitGroup
 	faults := make(chan error, 3) // as many as there are senders
