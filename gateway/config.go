@@ -39,7 +39,8 @@ type Config struct {
 	// CloseWait is how long a closed session's peer has to take what still waits
 	// for it, and to hang up by itself.
 	CloseWait time.Duration
-	// HandshakeTimeout bounds a request's header and the answer to it.
+	// HandshakeTimeout bounds the answer to a request. The server in front bounds the
+	// request.
 	HandshakeTimeout time.Duration
 
 	// OutboxMessages and OutboxBytes bound what waits for one session's peer; a

@@ -1,10 +1,20 @@
 package main
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // doorMetrics are those of the listeners.
 type doorMetrics struct {
 	acceptErrors *prometheus.CounterVec // by listener and errno
+	refused      *prometheus.CounterVec // by reason
+	tlsFailures  *prometheus.CounterVec // by cause
 }
 
 func newDoorMetrics() *doorMetrics {
@@ -13,8 +23,40 @@ func newDoorMetrics() *doorMetrics {
 	}
 	return &doorMetrics{
 		acceptErrors: counters("accept_errors_total", "Accepts that failed and were tried again, by listener and errno.", "listener", "errno"),
+		refused: counters("connections_refused_total",
+			"Clients' connections closed before they became a session or got an answer, by reason.", "reason"),
+		tlsFailures: counters("tls_handshake_failures_total", "TLS handshakes with clients that failed, by cause.", "cause"),
 	}
 }
 
-// register adds m to r.
-func (m *doorMetrics) register(r *prometheus.Registry) { r.MustRegister(m.acceptErrors) }
+// register adds m and the gauges of the listener for clients to r.
+func (m *doorMetrics) register(r *prometheus.Registry, public *handshakes) {
+	gauge := func(name, help string, read func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "wheelgate", Name: name, Help: help},
+			func() float64 { return float64(read()) })
+	}
+	r.MustRegister(m.acceptErrors, m.refused, m.tlsFailures,
+		gauge("handshakes_in_progress", "Clients' connections that are no session yet.", public.inProgress),
+		gauge("handshakes_limit", "Most clients' connections that may be no session yet; others wait.", func() int { return public.most }),
+	)
+	for _, reason := range []string{refusedShare, refusedDeadline} {
+		m.refused.WithLabelValues(reason)
+	}
+}
+
+// tlsCause is a coarse name for why a client's TLS handshake failed.
+func tlsCause(err error) string {
+	var plain tls.RecordHeaderError
+	var op *net.OpError
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return "deadline" // only we close what is in a handshake
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "hung_up"
+	case errors.As(err, &plain):
+		return "no_tls"
+	case errors.As(err, &op) && op.Op == "remote error":
+		return "alert" // the client refuses: our certificate, as a rule
+	}
+	return "protocol" // no version or cipher suite in common, or a broken client
+}

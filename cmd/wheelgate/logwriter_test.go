@@ -85,12 +85,12 @@ func TestCloseOfTheLogWaitsForTheRest(t *testing.T) {
 	}
 }
 
-type failing struct{}
+type fullDisk struct{}
 
-func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
 func TestLinesThatCannotBeWrittenAreCounted(t *testing.T) {
-	w := newLogWriter(failing{})
+	w := newLogWriter(fullDisk{})
 	log := newLogger(w, &options{logFormat: "json", logLevel: zerolog.InfoLevel})
 	log.Info().Msg("a")
 	log.Info().Msg("b")

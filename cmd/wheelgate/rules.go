@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -188,6 +189,33 @@ func checked(allowed string, check func(string) error, field func(*options) *[]s
 		}
 		return all, true
 	}, field)
+}
+
+// networks is for lists of address ranges; IPv4 ones in IPv6 form become IPv4 ones.
+func networks(field func(*options) *[]netip.Prefix) rule {
+	const allowed = "a list of CIDRs or addresses such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32, separated by commas"
+	return reading("list", allowed, func(text string) ([]netip.Prefix, bool) {
+		var all []netip.Prefix
+		for part := range strings.SplitSeq(text, ",") {
+			p, ok := network(strings.TrimSpace(part))
+			if !ok {
+				return nil, false
+			}
+			all = append(all, p)
+		}
+		return all, true
+	}, field)
+}
+
+func network(text string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(text)
+	if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if p.Addr().Is4In6() {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96) // not valid if it is more than IPv4
+	}
+	return p.Masked(), err == nil && p.IsValid()
 }
 
 func address(field func(*options) *string) rule {

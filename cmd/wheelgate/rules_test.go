@@ -23,6 +23,10 @@ var samples = map[string]struct{ good, bad []string }{
 		[]string{"", "*", "a", "a:80, [::1]:8080", "A.b."},
 		[]string{"a,,b", ",", "*.a", "https://a", "a:0", "a:65536", "a:", "::1", "[a]", "é", "a/"},
 	},
+	"trusted-proxies": {
+		[]string{"", "10.0.0.0/8", "192.0.2.7, 2001:db8::/32", "::1", "0.0.0.0/0", "::ffff:10.0.0.0/104"},
+		[]string{"a", "10.0.0.0/33", "10.0.0.0/8,", "10.0.0", "::ffff:10.0.0.0/90", "10.0.0.1:80"},
+	},
 	"drain-wait":            {[]string{"0", "1ms", "8760h"}, []string{"", "-1s", "8761h"}},
 	"echo":                  {[]string{"true", "false", "1", "0"}, []string{"", "yes", "2"}},
 	"compression":           {[]string{"true", "false"}, []string{"", "deflate"}},
@@ -103,6 +107,20 @@ func TestBoundsAreTheGateways(t *testing.T) {
 	f("max-message", func(c *gateway.Config) { c.MaxMessage = maxSize + 1 })
 	f("tick", func(c *gateway.Config) { c.Tick = maxTick + 1 })
 	f("session-timeout", func(c *gateway.Config) { c.SessionTimeout = gateway.MaxTimeout + 1 })
+}
+
+func TestNetworks(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.1.2.3/8": "10.0.0.0/8", "192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32",
+		"::ffff:10.0.0.0/104": "10.0.0.0/8", "2001:db8::7": "2001:db8::7/128",
+	} {
+		if got, ok := network(text); !ok || got.String() != want {
+			t.Errorf("%s is %v; want %s", text, got, want)
+		}
+	}
+	if got, ok := network("fe80::1%eth0"); ok {
+		t.Errorf("%v has a zone", got)
+	}
 }
 
 func TestLongAndOddValuesStayOnOneShortLine(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"github.com/wheelgate/wheelgate/gateway"
 	"github.com/wheelgate/wheelgate/gateway/api"
@@ -87,10 +86,11 @@ func warnOfAnyHost(o *options, log zerolog.Logger) {
 
 // listeners are the two addresses.
 type listeners struct {
-	public, admin *limited
-	live          *live
-	metrics       *doorMetrics
-	log           zerolog.Logger
+	public  *handshakes
+	admin   *limited
+	live    *live
+	metrics *doorMetrics
+	log     zerolog.Logger
 }
 
 // open takes both addresses, or neither.
@@ -105,7 +105,7 @@ func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logge
 		_ = public.Close()
 		return nil, listenFault("admin-listen", o.adminListen, err)
 	}
-	s.public = limitConnections(persist(public, "listen", s.metrics.acceptErrors, log), mostHandshakes)
+	s.public = newHandshakes(persist(public, "listen", s.metrics.acceptErrors, log), mostHandshakes, o, s.metrics, log)
 	s.admin = limitConnections(persist(admin, "admin-listen", s.metrics.acceptErrors, log), adminFiles)
 	return s, nil
 }
@@ -130,7 +130,7 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	defer stop()
 	panics := newPanics(g.Registry(), s.log)
 	public, admin := s.publicServer(g, o, panics), s.adminServer(g, panics)
-	s.metrics.register(g.Registry())
+	s.metrics.register(g.Registry(), s.public)
 
 	var drained, scavenging sync.WaitGroup
 	faults := make(chan error, 3) // as many as there are senders
@@ -205,21 +205,12 @@ func shutDown(servers ...*http.Server) {
 	all.Wait()
 }
 
-// publicServer serves the clients. All of its timeouts are the handshake's: they
-// end when a connection becomes a session.
+// publicServer serves the clients. It has no timeouts of its own: the listener ends
+// what has not become a session in time.
 func (s *listeners) publicServer(g *gateway.Gateway, o *options, p *panics) *http.Server {
 	server := s.server(p.guard(publicHandler(g, o.echo)))
 	server.MaxHeaderBytes = 4096 // net/http adds 4096: the header limit is 8 KiB
-	server.ReadHeaderTimeout = o.gateway.HandshakeTimeout
-	server.ReadTimeout = o.gateway.HandshakeTimeout
-	server.WriteTimeout = o.gateway.HandshakeTimeout
 	server.ConnState = s.public.changed
-	sometimes := rate.Sometimes{Interval: time.Minute}
-	s.public.full = func() {
-		sometimes.Do(func() {
-			s.log.Warn().Int("handshakes", cap(s.public.places)).Msg("As many clients as can be are in their handshake: others wait")
-		})
-	}
 	server.TLSConfig = s.live.public.config()
 	return server
 }

@@ -82,6 +82,48 @@ func TestWarningOfAnyHost(t *testing.T) {
 	}
 }
 
+func TestListenerMetrics(t *testing.T) {
+	p, _ := start(t, "--allow-host=gate.test")
+	if status, _ := get(t, "http://"+p.addr+"/ws", upgrade...); status != http.StatusMisdirectedRequest {
+		t.Errorf("status %d", status)
+	}
+	p.log.await(t, "Handshake rejected")
+	silent, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	var metrics string
+	has := func(line string) func() bool {
+		return func() bool {
+			metrics = read(t, "http://"+p.admin+"/metrics")
+			return strings.Contains(metrics, line+"\n")
+		}
+	}
+	explain := func() string { return metrics }
+	for _, line := range []string{
+		"wheelgate_handshakes_in_progress 1", `wheelgate_handshakes_rejected_total{reason="host_not_allowed"} 1`,
+		`wheelgate_connections_refused_total{reason="share"} 0`,
+	} {
+		eventually(t, line, explain, has(line))
+	}
+}
+
+func read(t *testing.T, url string) string {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func TestPublicListenerServesNothingElse(t *testing.T) {
 	p, _ := start(t)
 	f := func(want int, path string, header ...string) {

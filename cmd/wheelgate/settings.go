@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ type options struct {
 	gateway gateway.Config
 
 	listen, adminListen        string
+	trustedProxies             []netip.Prefix
 	adminToken, adminTokenFile string
 	tokens                     []string // of either; nil: none are needed
 	tlsCert, tlsKey            string
@@ -109,6 +111,11 @@ var settings = []setting{
 		name: "allow-host", group: groupListen, optional: true, list: true,
 		meaning: "hosts that clients may ask for, as host or host:port separated by commas; none or `*` is any, which leaves pages of rebound names in",
 		rule:    hosts(func(o *options) *[]string { return &o.gateway.AllowHosts }),
+	},
+	{
+		name: "trusted-proxies", group: groupListen, optional: true, list: true,
+		meaning: "addresses of proxies and balancers in front, whose connections are many clients', as CIDRs separated by commas",
+		rule:    networks(func(o *options) *[]netip.Prefix { return &o.trustedProxies }),
 	},
 	{
 		name: "echo", value: "false", group: groupListen, toggle: true,

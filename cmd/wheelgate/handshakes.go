@@ -1,0 +1,246 @@
+package main
+
+import (
+	"container/list"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+)
+
+// silence is how long a handshake may take while places run short and its address holds
+// more of them than its share: an honest client has a request out well before.
+const silence = time.Second
+
+// Reasons of wheelgate_connections_refused_total.
+const (
+	refusedShare    = "share"
+	refusedDeadline = "deadline"
+)
+
+// handshakes is the listener for clients. It bounds the connections that are no session
+// yet, of which the server has to tell it: so a storm of clients, or clients that say
+// nothing, cannot take the files that sessions and the other listeners need. From accept
+// to session a connection has one deadline, whatever it does meanwhile.
+//
+// Who comes beyond the bound waits in the kernel's queue (listen(2)). When three
+// quarters of the places are taken, an address above its share gets no more of them:
+// its next connection waits, for a second at most, and is closed at once if one of its
+// handshakes has lasted longer. A crowd behind one address, whose handshakes end in
+// time, is served as fast as ever; one that keeps places without using them does not
+// hold up others, who stand behind it in the kernel's queue.
+type handshakes struct {
+	net.Listener
+	// Static after newHandshakes.
+	most, share int
+	timeout     time.Duration
+	trusted     []netip.Prefix // their addresses stand for many clients: no share
+	metrics     *doorMetrics
+	log         zerolog.Logger
+	full, hog   rate.Sometimes // the log lines of both
+	freed       chan struct{}
+	done        chan struct{}
+	once        sync.Once
+
+	mu       sync.Mutex
+	order    list.List // of *handshake, the oldest first
+	of       map[net.Conn]*list.Element
+	from     map[netip.Prefix]int // how many of them
+	deadline *time.Timer          // of the oldest; nil: there is none
+}
+
+// handshake is a connection that is no session yet.
+type handshake struct {
+	net.Conn
+	from    netip.Prefix // zero: any number may come from there
+	since   time.Time
+	expired bool // closed at the deadline; the server has not told yet
+}
+
+func newHandshakes(l net.Listener, most int, o *options, metrics *doorMetrics, log zerolog.Logger) *handshakes {
+	return &handshakes{
+		Listener: l, most: most, share: max(1, most/32), timeout: o.gateway.HandshakeTimeout, trusted: o.trustedProxies,
+		metrics: metrics, log: log, full: rate.Sometimes{Interval: time.Minute}, hog: rate.Sometimes{Interval: time.Minute},
+		freed: make(chan struct{}, 1), done: make(chan struct{}),
+		of: map[net.Conn]*list.Element{}, from: map[netip.Prefix]int{},
+	}
+}
+
+// Accept implements net.Listener. It waits for a place after it has accepted, since it
+// must know whose connection it is.
+func (l *handshakes) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.enter(&handshake{Conn: conn, from: l.client(conn)}) {
+			return conn, nil
+		}
+		_ = conn.Close()
+		select {
+		case <-l.done:
+			return nil, net.ErrClosed
+		default:
+		}
+	}
+}
+
+// enter waits for a place. It reports false if there will be none.
+func (l *handshakes) enter(h *handshake) bool {
+	for {
+		taken, wait := l.try(h)
+		if taken || wait < 0 {
+			return taken
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-l.freed:
+		case <-timer.C:
+		case <-l.done:
+			timer.Stop()
+			return false
+		}
+		timer.Stop()
+	}
+}
+
+// try takes a place for h if it may have one now. Otherwise it says after what time to
+// try again, unless a place is freed before; a negative one is never.
+func (l *handshakes) try(h *handshake) (taken bool, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.order.Len()
+	if h.from.IsValid() && n >= l.most-l.most/4 && l.from[h.from] >= l.share {
+		if wait := silence - time.Since(l.oldest(h.from)); wait > 0 {
+			return false, wait
+		}
+		l.refuse(h.from)
+		return false, -1
+	}
+	if n >= l.most {
+		l.full.Do(func() {
+			l.log.Warn().Int("handshakes", n).Msg("As many clients as can be are in their handshake: others wait")
+		})
+		return false, l.timeout
+	}
+	l.add(h)
+	return true, 0
+}
+
+// oldest is when the oldest handshake from an address, which has one, began.
+func (l *handshakes) oldest(from netip.Prefix) time.Time {
+	for e := l.order.Front(); ; e = e.Next() {
+		if h := e.Value.(*handshake); h.from == from {
+			return h.since
+		}
+	}
+}
+
+func (l *handshakes) refuse(from netip.Prefix) {
+	l.metrics.refused.WithLabelValues(refusedShare).Inc()
+	held := l.from[from]
+	l.hog.Do(func() {
+		l.log.Warn().Stringer("from", from).Int("handshakes", held).Int("share", l.share).
+			Msg("An address keeps too many handshakes: its next connections are closed; if it is a proxy, set trusted-proxies")
+	})
+}
+
+func (l *handshakes) add(h *handshake) {
+	h.since = time.Now()
+	l.of[h.Conn] = l.order.PushBack(h)
+	l.from[h.from]++
+	if l.deadline == nil {
+		l.deadline = time.AfterFunc(l.timeout, l.expire)
+	}
+}
+
+// expire closes what has had its time.
+func (l *handshakes) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deadline = nil
+	for e := l.order.Front(); e != nil; e = e.Next() {
+		h := e.Value.(*handshake)
+		if left := l.timeout - time.Since(h.since); left > 0 {
+			l.deadline = time.AfterFunc(left, l.expire)
+			return
+		}
+		if !h.expired {
+			h.expired = true
+			l.metrics.refused.WithLabelValues(refusedDeadline).Inc()
+			_ = h.Close()
+		}
+	}
+}
+
+// changed is the server's http.Server.ConnState.
+func (l *handshakes) changed(conn net.Conn, state http.ConnState) {
+	if state != http.StateHijacked && state != http.StateClosed { // each ends with one of them
+		return
+	}
+	secure, ok := conn.(*tls.Conn)
+	if ok {
+		conn = secure.NetConn()
+	}
+	l.leave(conn)
+	if ok && state == http.StateClosed {
+		// Of a handshake that has ended this only tells how.
+		if err := secure.Handshake(); err != nil {
+			l.metrics.tlsFailures.WithLabelValues(tlsCause(err)).Inc()
+		}
+	}
+}
+
+// leave gives the place of conn back.
+func (l *handshakes) leave(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.of[conn]
+	if e == nil {
+		return
+	}
+	delete(l.of, conn)
+	h := l.order.Remove(e).(*handshake)
+	if l.from[h.from]--; l.from[h.from] == 0 {
+		delete(l.from, h.from)
+	}
+	select {
+	case l.freed <- struct{}{}:
+	default: // told already
+	}
+}
+
+// client is whom conn counts for: an IPv4 address, or an IPv6 /64, as that is what one
+// household has. It is zero for a trusted proxy, and where there is no address.
+func (l *handshakes) client(conn net.Conn) netip.Prefix {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if slices.ContainsFunc(l.trusted, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return netip.Prefix{}
+	}
+	prefix, _ := addr.Prefix(min(addr.BitLen(), 64))
+	return prefix
+}
+
+// inProgress is how many places are taken.
+func (l *handshakes) inProgress() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.order.Len()
+}
+
+// Close implements net.Listener.
+func (l *handshakes) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
