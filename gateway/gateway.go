@@ -165,7 +165,7 @@ type Stats struct {
 	Sessions int   // open now
 	Opened   int64 // since the start
 	Limit    int   // 0: none
-	Draining bool
+	Draining bool // leaving: Run's context has ended
 	Wheel    wheel.Stats
 }
 
@@ -175,7 +175,7 @@ func (g *Gateway) Stats() Stats {
 		Sessions: int(g.hub.count.Load()),
 		Opened:   g.hub.opened.Load(),
 		Limit:    int(g.hub.limit),
-		Draining: g.draining.Load(),
+		Draining: g.leaving.Load(),
 		Wheel:    g.wheel.Stats(),
 	}
 }

@@ -87,7 +87,7 @@ func showTick(o *options) string {
 
 func showMaxSessions(o *options) string {
 	asked := o.gateway.MaxSessions
-	switch n, bound := newCapacity(o, openFiles(), systemMemory().limit).sessions(asked); {
+	switch n, bound := newCapacity(o, o.files(), systemMemory().limit).sessions(asked); {
 	case asked == 0:
 		return fmt.Sprintf("%d (by %s)", n, bound)
 	case asked > n:

@@ -15,6 +15,7 @@ type doorMetrics struct {
 	acceptErrors *prometheus.CounterVec // by listener and errno
 	refused      *prometheus.CounterVec // by reason
 	tlsFailures  *prometheus.CounterVec // by cause
+	evicted      *prometheus.CounterVec // by reason
 }
 
 func newDoorMetrics() *doorMetrics {
@@ -26,21 +27,28 @@ func newDoorMetrics() *doorMetrics {
 		refused: counters("connections_refused_total",
 			"Clients' connections closed before they became a session or got an answer, by reason.", "reason"),
 		tlsFailures: counters("tls_handshake_failures_total", "TLS handshakes with clients that failed, by cause.", "cause"),
+		evicted: counters("admin_connections_evicted_total",
+			"Admin connections that gave way to others, by reason.", "reason"),
 	}
 }
 
-// register adds m and the gauges of the listener for clients to r.
-func (m *doorMetrics) register(r *prometheus.Registry, public *handshakes) {
+// register adds m and the gauges of both listeners to r.
+func (m *doorMetrics) register(r *prometheus.Registry, public *handshakes, admin *lobby) {
 	gauge := func(name, help string, read func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "wheelgate", Name: name, Help: help},
 			func() float64 { return float64(read()) })
 	}
-	r.MustRegister(m.acceptErrors, m.refused, m.tlsFailures,
+	r.MustRegister(m.acceptErrors, m.refused, m.tlsFailures, m.evicted,
 		gauge("handshakes_in_progress", "Clients' connections that are no session yet.", public.inProgress),
 		gauge("handshakes_limit", "Most clients' connections that may be no session yet; others wait.", func() int { return public.most }),
+		gauge("admin_connections", "Connections to the admin listener.", admin.taken),
+		gauge("admin_connections_limit", "Most connections to the admin listener; others wait.", func() int { return admin.most }),
 	)
 	for _, reason := range []string{refusedShare, refusedDeadline} {
 		m.refused.WithLabelValues(reason)
+	}
+	for _, reason := range []string{evictedIdle, evictedAnswered, evictedWaiting} {
+		m.evicted.WithLabelValues(reason)
 	}
 }
 

@@ -13,20 +13,21 @@ import (
 )
 
 const (
-	// adminFiles are for requests to the admin listener.
-	adminFiles = 48
-	// reservedFiles are for all that is no client.
-	reservedFiles = adminFiles + 16
+	// healthFiles are for connections to a listener for health checks alone.
+	healthFiles = 16
+	// reservedFiles are for all that is no connection: listeners, certificates, epoll.
+	reservedFiles = 16
 	// processorFiles are those of a processor: its event loop's three, and a ring for broadcasts.
 	processorFiles = 4
 )
 
-// fileLimit is how many files the process may open, and has open.
-type fileLimit struct{ most, open, processors int }
+// fileLimit is how many files the process may open, and has open; those of admin are
+// for connections of operators and their programs.
+type fileLimit struct{ most, open, processors, admin int }
 
 // taken is what sessions do not get.
 func (l fileLimit) taken() int {
-	return l.open + reservedFiles + processorFiles*l.processors + l.handshakes()
+	return l.open + reservedFiles + l.admin + processorFiles*l.processors + l.handshakes()
 }
 
 // handshakes is how many clients may be about to become sessions, or to be told there
@@ -35,6 +36,21 @@ func (l fileLimit) handshakes() int { return min(max(l.most/32, 16), 4096) }
 
 // sessions is how many sessions l leaves room for: each is one file.
 func (l fileLimit) sessions() int { return max(0, min(l.most-l.taken(), maxSessions)) }
+
+// files is the limit, and what of it connections that are no client's may take.
+func (o *options) files() fileLimit {
+	limit := openFiles()
+	limit.admin = o.adminFiles()
+	return limit
+}
+
+// adminFiles is how many connections there may be that are no client's.
+func (o *options) adminFiles() int {
+	if o.healthListen == "" {
+		return o.maxAdminConnections
+	}
+	return o.maxAdminConnections + healthFiles
+}
 
 // What an idle session takes of memory, in bytes: resident after 4,000 to 6,000 connects
 // without a forced collection (1,800, 9,300 and 20,100), and 5,000 of the kernel's for

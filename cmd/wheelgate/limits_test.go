@@ -22,7 +22,7 @@ import (
 func limitedTo(t *testing.T, o *options, files int, memory uint64) (n int, messages []string, bound string) {
 	t.Helper()
 	var log bytes.Buffer
-	if err := limitSessions(o, newCapacity(o, fileLimit{files, 10, 4}, memory), zerolog.New(&log)); err != nil {
+	if err := limitSessions(o, newCapacity(o, fileLimit{files, 10, 4, 48}, memory), zerolog.New(&log)); err != nil {
 		t.Fatal(err)
 	}
 	for text := range strings.Lines(log.String()) {
@@ -86,9 +86,24 @@ func TestMemoryIsKnown(t *testing.T) {
 }
 
 func TestNoRoomForASession(t *testing.T) {
-	err := limitSessions(&options{}, newCapacity(&options{}, fileLimit{90, 6, 1}, 0), zerolog.Nop())
+	err := limitSessions(&options{}, newCapacity(&options{}, fileLimit{90, 6, 1, 48}, 0), zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "the open-file limit of 90 leaves no room for a session") {
 		t.Error(err)
+	}
+}
+
+func TestAdminFiles(t *testing.T) {
+	o := &options{maxAdminConnections: 100}
+	if got := o.adminFiles(); got != 100 {
+		t.Errorf("%d files", got)
+	}
+	o.healthListen = ":8082"
+	if got := o.adminFiles(); got != 100+healthFiles {
+		t.Errorf("%d files with a listener for health", got)
+	}
+	few, many := fileLimit{1024, 10, 4, 48}, fileLimit{1024, 10, 4, 100}
+	if few.sessions()-many.sessions() != 52 {
+		t.Errorf("%d and %d sessions", few.sessions(), many.sessions())
 	}
 }
 

@@ -27,6 +27,8 @@ var samples = map[string]struct{ good, bad []string }{
 		[]string{"", "10.0.0.0/8", "192.0.2.7, 2001:db8::/32", "::1", "0.0.0.0/0", "::ffff:10.0.0.0/104"},
 		[]string{"a", "10.0.0.0/33", "10.0.0.0/8,", "10.0.0", "::ffff:10.0.0.0/90", "10.0.0.1:80"},
 	},
+	"health-listen":         {[]string{"", ":0", "[::1]:1"}, []string{"x", "80"}},
+	"max-admin-connections": {[]string{"4", "4096"}, []string{"", "3", "4097", "-1"}},
 	"drain-wait":            {[]string{"0", "1ms", "8760h"}, []string{"", "-1s", "8761h"}},
 	"echo":                  {[]string{"true", "false", "1", "0"}, []string{"", "yes", "2"}},
 	"compression":           {[]string{"true", "false"}, []string{"", "deflate"}},

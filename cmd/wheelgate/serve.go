@@ -54,7 +54,7 @@ func serveUntilSignal(ctx context.Context, o *options, l *live) error {
 // drains, and closes the listeners after that: who comes during the drain is told
 // so. Nothing it started is left when it returns.
 func serve(ctx context.Context, o *options, l *live) error {
-	files, log := openFiles(), l.log
+	files, log := o.files(), l.log
 	s, err := open(ctx, o, files.handshakes(), log)
 	if err != nil {
 		return err
@@ -84,30 +84,50 @@ func warnOfAnyHost(o *options, log zerolog.Logger) {
 	}
 }
 
-// listeners are the two addresses.
+// listeners are the addresses.
 type listeners struct {
-	public  *handshakes
-	admin   *limited
-	live    *live
-	metrics *doorMetrics
-	log     zerolog.Logger
+	public        *handshakes
+	admin, health *lobby // health is nil if admin serves it alone
+	live          *live
+	metrics       *doorMetrics
+	log           zerolog.Logger
 }
 
-// open takes both addresses, or neither.
-func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logger) (s *listeners, err error) {
-	s = &listeners{metrics: newDoorMetrics(), log: log}
-	public, err := o.gateway.Listen(ctx, "tcp", o.listen)
+// open takes all addresses, or none.
+func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logger) (*listeners, error) {
+	s := &listeners{metrics: newDoorMetrics(), log: log}
+	public, err := s.take(ctx, "listen", o.listen, o.gateway.Listen)
 	if err != nil {
-		return nil, listenFault("listen", o.listen, err)
+		return nil, err
 	}
-	admin, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminListen)
+	s.public = newHandshakes(public, mostHandshakes, o, s.metrics, log)
+	if s.admin, err = s.takeLobby(ctx, "admin-listen", o.adminListen, o.maxAdminConnections); err == nil && o.healthListen != "" {
+		s.health, err = s.takeLobby(ctx, "health-listen", o.healthListen, healthFiles)
+	}
 	if err != nil {
-		_ = public.Close()
-		return nil, listenFault("admin-listen", o.adminListen, err)
+		s.closeListeners()
+		return nil, err
 	}
-	s.public = newHandshakes(persist(public, "listen", s.metrics.acceptErrors, log), mostHandshakes, o, s.metrics, log)
-	s.admin = limitConnections(persist(admin, "admin-listen", s.metrics.acceptErrors, log), adminFiles)
 	return s, nil
+}
+
+// take listens on the address of a setting.
+func (s *listeners) take(ctx context.Context, setting, addr string,
+	listen func(ctx context.Context, network, addr string) (net.Listener, error),
+) (net.Listener, error) {
+	l, err := listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, listenFault(setting, addr, err)
+	}
+	return persist(l, setting, s.metrics.acceptErrors, s.log), nil
+}
+
+func (s *listeners) takeLobby(ctx context.Context, setting, addr string, most int) (*lobby, error) {
+	l, err := s.take(ctx, setting, addr, new(net.ListenConfig).Listen)
+	if err != nil {
+		return nil, err
+	}
+	return newLobby(l, most, s.metrics.evicted), nil
 }
 
 // listenFault says why addr cannot be had, once.
@@ -121,19 +141,24 @@ func listenFault(setting, addr string, err error) error {
 // closeListeners may find them closed by their servers; so be it.
 func (s *listeners) closeListeners() {
 	_ = s.public.Close()
-	_ = s.admin.Close()
+	for _, l := range []*lobby{s.admin, s.health} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
 }
 
-// run serves g on both listeners until ctx ends or one fails.
+// run serves g on all listeners until ctx ends or one fails.
 func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	panics := newPanics(g.Registry(), s.log)
 	public, admin := s.publicServer(g, o, panics), s.adminServer(g, panics)
-	s.metrics.register(g.Registry(), s.public)
+	servers := []*http.Server{public, admin}
+	s.metrics.register(g.Registry(), s.public, s.admin)
 
 	var drained, scavenging sync.WaitGroup
-	faults := make(chan error, 3) // as many as there are senders
+	faults := make(chan error, 4) // as many as there are senders
 	drained.Go(func() {
 		faults <- g.Run(ctx)
 		stop() // in case it never began
@@ -153,11 +178,17 @@ func (s *listeners) run(ctx context.Context, g *gateway.Gateway, o *options) err
 	}
 	accept("listen", func() error { return serveOn(s.public, public) })
 	accept("admin-listen", func() error { return serveOn(s.admin, admin) })
+	if s.health != nil {
+		health := s.lobbyServer(s.health, prompt(s.health, panics.guard(api.Health(g))))
+		servers = append(servers, health)
+		accept("health-listen", func() error { return serveOn(s.health, health) })
+		s.log.Info().Stringer("addr", s.health.Addr()).Msg("listening for health checks")
+	}
 	s.log.Info().Stringer("addr", s.public.Addr()).Stringer("admin", s.admin.Addr()).
 		Bool("tls", s.live.public != nil).Bool("admin_tls", s.live.admin != nil).Str("version", metricsVersion()).Msg("listening")
 
 	drained.Wait()
-	shutDown(public, admin)
+	shutDown(servers...)
 	serving.Wait()
 	scavenging.Wait()
 	close(faults)
@@ -208,7 +239,7 @@ func shutDown(servers ...*http.Server) {
 // publicServer serves the clients. It has no timeouts of its own: the listener ends
 // what has not become a session in time.
 func (s *listeners) publicServer(g *gateway.Gateway, o *options, p *panics) *http.Server {
-	server := s.server(p.guard(publicHandler(g, o.echo)))
+	server := s.server(prompt(nil, p.guard(publicHandler(g, o.echo))))
 	server.MaxHeaderBytes = 4096 // net/http adds 4096: the header limit is 8 KiB
 	server.ConnState = s.public.changed
 	server.TLSConfig = s.live.public.config()
@@ -217,22 +248,31 @@ func (s *listeners) publicServer(g *gateway.Gateway, o *options, p *panics) *htt
 
 // adminServer serves operators and their programs.
 func (s *listeners) adminServer(g *gateway.Gateway, p *panics) *http.Server {
-	server := s.server(p.guard(api.New(api.Options{Gateway: g, Tokens: s.live.adminTokens(), Version: metricsVersion()})))
+	handler := api.New(api.Options{Gateway: g, Tokens: s.live.adminTokens(), Version: metricsVersion()})
+	server := s.lobbyServer(s.admin, prompt(s.admin, inTurn(s.admin, p.guard(handler))))
 	server.TLSConfig = s.live.admin.config()
 	server.MaxHeaderBytes = adminHeaderBytes
-	server.ReadHeaderTimeout = 5 * time.Second
 	server.ReadTimeout = 30 * time.Second
-	server.WriteTimeout = time.Minute
-	server.IdleTimeout = 2 * time.Minute // longer than between two scrapes
-	server.ConnState = s.admin.changed
-	s.admin.full = func() { // who keeps a connection for later gives way
-		server.SetKeepAlivesEnabled(false)
-		server.SetKeepAlivesEnabled(true)
-	}
 	return server
 }
 
-// server is what both have in common. HTTP/2 has no upgrade that we know.
+// adminHeaderTimeout is how long a request's header may take.
+const adminHeaderTimeout = 5 * time.Second
+
+// lobbyServer serves the connections of l.
+func (s *listeners) lobbyServer(l *lobby, handler http.Handler) *http.Server {
+	server := s.server(handler)
+	server.MaxHeaderBytes = 4096
+	server.ReadHeaderTimeout = adminHeaderTimeout
+	server.ReadTimeout = adminHeaderTimeout
+	server.WriteTimeout = time.Minute
+	server.IdleTimeout = 2 * time.Minute // longer than between two scrapes
+	server.ConnState = l.state
+	server.ConnContext = withGuest
+	return server
+}
+
+// server is what all have in common. HTTP/2 has no upgrade that we know.
 func (s *listeners) server(handler http.Handler) *http.Server {
 	server := &http.Server{
 		Handler:                      handler,

@@ -103,7 +103,7 @@ func TestListenerMetrics(t *testing.T) {
 	explain := func() string { return metrics }
 	for _, line := range []string{
 		"wheelgate_handshakes_in_progress 1", `wheelgate_handshakes_rejected_total{reason="host_not_allowed"} 1`,
-		`wheelgate_connections_refused_total{reason="share"} 0`,
+		"wheelgate_admin_connections_limit 48", `wheelgate_connections_refused_total{reason="share"} 0`,
 	} {
 		eventually(t, line, explain, has(line))
 	}

@@ -18,6 +18,8 @@ type options struct {
 	gateway gateway.Config
 
 	listen, adminListen        string
+	healthListen               string // "": on adminListen only
+	maxAdminConnections        int
 	trustedProxies             []netip.Prefix
 	adminToken, adminTokenFile string
 	tokens                     []string // of either; nil: none are needed
@@ -146,6 +148,16 @@ var settings = []setting{
 		name: "admin-listen", value: "127.0.0.1:8081", group: groupAdmin,
 		meaning: "where the API, metrics and health are served; off loopback only with a token",
 		rule:    address(func(o *options) *string { return &o.adminListen }),
+	},
+	{
+		name: "health-listen", group: groupAdmin, optional: true,
+		meaning: "where health alone is served too (`/livez`, `/readyz`), without a token; none is on `admin-listen` only",
+		rule:    address(func(o *options) *string { return &o.healthListen }),
+	},
+	{
+		name: "max-admin-connections", value: "48", group: groupAdmin,
+		meaning: "most connections to `admin-listen`; a quarter of them is for health; others wait, and an idle one gives way",
+		rule:    count(4, 4096, func(o *options) *int { return &o.maxAdminConnections }),
 	},
 	{
 		name: "admin-token", group: groupAdmin, optional: true, secret: true,

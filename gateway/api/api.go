@@ -120,6 +120,9 @@ func healthHandler(g *gateway.Gateway) http.Handler {
 	return problems(mux)
 }
 
+// Health serves /livez and /readyz alone, to anybody: for a listener of its own.
+func Health(g *gateway.Gateway) http.Handler { return healthHandler(g) }
+
 // unready is why g should get no new session, as the refused handshake says it, or "".
 func unready(g *gateway.Gateway) string {
 	switch {

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"container/list"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// evictAfter is how long a connection may wait for something before it gives way to one
+	// that waits for a place.
+	evictAfter = time.Second
+	// lastLook is how long bytes may take that are on their way up in this machine.
+	lastLook = time.Millisecond
+	// shortLinger is linger where the place is wanted.
+	shortLinger = 50 * time.Millisecond
+)
+
+// Reasons of wheelgate_admin_connections_evicted_total.
+const (
+	evictedIdle     = "idle"     // nothing was asked for a second
+	evictedAnswered = "answered" // refused, and the body had still not come
+	evictedWaiting  = "waiting"  // the request waited for its turn, and got a 503
+)
+
+// lobby is a listener for operators and their programs. It bounds the connections. Who
+// comes beyond waits, and gets the place of the next one that is answered, or of the one
+// that has been idle the longest, for a second at least. No request is cut that has begun
+// to arrive.
+type lobby struct {
+	net.Listener
+	most    int
+	evicted *prometheus.CounterVec
+	changed chan struct{} // something that Accept may wait for
+	done    chan struct{}
+	once    sync.Once
+
+	mu       sync.Mutex
+	open     int
+	wanted   bool      // Accept has a connection in hand and no place for it
+	leaving  *guest    // is to give its place to that one
+	told     time.Time // when leaving was
+	yielding list.List // of *guest: who may be told to, the longest idle first
+}
+
+// guest is a connection in the lobby.
+type guest struct {
+	net.Conn
+	lobby *lobby
+
+	// Of the lobby's lock.
+	entry  *list.Element // in yielding, or nil
+	since  time.Time
+	reason string
+	yield  func() // has it leave soon; called with the lock held
+	cut    bool   // its Read was told to end
+	gone   bool   // closed
+}
+
+func newLobby(l net.Listener, most int, evicted *prometheus.CounterVec) *lobby {
+	return &lobby{Listener: l, most: most, evicted: evicted, changed: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// Accept implements net.Listener. It waits for a place after it has accepted, since
+// nobody has to give way before someone is there.
+func (l *lobby) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		entered, wait := l.enter()
+		if entered {
+			break
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-l.changed:
+		case <-timer.C:
+		case <-l.done:
+			timer.Stop()
+			_ = conn.Close()
+			return nil, net.ErrClosed
+		}
+		timer.Stop()
+	}
+	g := &guest{Conn: conn, lobby: l}
+	l.mayYield(g, evictedIdle, evictAfter, g.stopReading) // as long as it says nothing
+	return g, nil
+}
+
+// enter takes a place, or has the next one made free and says when to look again.
+func (l *lobby) enter() (entered bool, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open < l.most {
+		l.open++
+		l.wanted, l.leaving = false, nil
+		return true, 0
+	}
+	l.wanted = true
+	if l.leaving != nil && time.Since(l.told) < evictAfter {
+		return false, evictAfter
+	}
+	front := l.yielding.Front()
+	if front == nil {
+		return false, evictAfter
+	}
+	g := front.Value.(*guest)
+	if left := evictAfter - time.Since(g.since); left > 0 {
+		return false, left
+	}
+	l.forget(g)
+	l.leaving, l.told = g, time.Now()
+	l.evicted.WithLabelValues(g.reason).Inc()
+	g.yield()
+	return false, evictAfter
+}
+
+// mayYield says that g can be told to leave, by yield, once it has been idle for
+// evictAfter, of which left is still to come.
+func (l *lobby) mayYield(g *guest, reason string, left time.Duration, yield func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(g)
+	if g.gone {
+		return // the server may tell of what it did before it saw that
+	}
+	if left <= 0 && l.leaving == g {
+		yield()
+		return
+	}
+	g.since, g.reason, g.yield = time.Now().Add(left-evictAfter), reason, yield
+	if left > 0 {
+		g.entry = l.yielding.PushBack(g)
+	} else {
+		g.entry = l.yielding.PushFront(g)
+	}
+	l.tell()
+}
+
+// stays says that g is busy. One that was to leave has been faster: it stays too.
+func (l *lobby) stays(g *guest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(g)
+	if l.leaving != g {
+		return
+	}
+	l.leaving = nil
+	l.tell()
+	if g.cut {
+		g.cut = false
+		_ = g.SetReadDeadline(time.Now().Add(adminHeaderTimeout))
+	}
+}
+
+// forget takes g off the list. The lock is held.
+func (l *lobby) forget(g *guest) {
+	if g.entry != nil {
+		l.yielding.Remove(g.entry)
+		g.entry = nil
+	}
+}
+
+// tell has Accept look again.
+func (l *lobby) tell() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// claimed reports whether g is to leave after the answer that begins now.
+func (l *lobby) claimed(g *guest) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.wanted || l.leaving != nil {
+		return false
+	}
+	l.leaving, l.told = g, time.Now()
+	return true
+}
+
+// state is the server's http.Server.ConnState.
+func (l *lobby) state(conn net.Conn, state http.ConnState) {
+	g := guestOf(conn)
+	switch state {
+	case http.StateActive:
+		l.stays(g) // where the request was buffered already
+	case http.StateIdle:
+		l.mayYield(g, evictedIdle, evictAfter, g.stopReading)
+	}
+}
+
+// guestOf returns the guest that conn runs over.
+func guestOf(conn net.Conn) *guest {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return conn.(*guest)
+}
+
+// stopReading has the server close a connection whose Read it waits for. The lock is held.
+func (g *guest) stopReading() {
+	g.cut = true
+	_ = g.SetReadDeadline(time.Unix(1, 0))
+}
+
+// hurry bounds what is left of linger. The lock is held.
+func (g *guest) hurry() { _ = g.SetReadDeadline(time.Now().Add(shortLinger)) }
+
+// Read implements net.Conn. What arrives makes g stay, even at the last moment.
+func (g *guest) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && g.isCut() {
+		_ = g.SetReadDeadline(time.Now().Add(lastLook))
+		n, err = g.Conn.Read(p)
+	}
+	if n > 0 {
+		g.lobby.stays(g)
+	}
+	return n, err
+}
+
+func (g *guest) isCut() bool {
+	g.lobby.mu.Lock()
+	defer g.lobby.mu.Unlock()
+	return g.cut
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	err := g.Conn.Close()
+	l := g.lobby
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g.gone {
+		return err
+	}
+	g.gone = true
+	l.forget(g)
+	l.open--
+	if l.leaving == g {
+		l.leaving = nil
+	}
+	l.tell()
+	return err
+}
+
+// taken is how many places are.
+func (l *lobby) taken() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
+}
+
+// Close implements net.Listener.
+func (l *lobby) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
