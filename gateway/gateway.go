@@ -165,7 +165,7 @@ type Stats struct {
 	Sessions int   // open now
 	Opened   int64 // since the start
 	Limit    int   // 0: none
-	Draining bool // leaving: Run's context has ended
+	Draining bool  // leaving: Run's context has ended
 	Wheel    wheel.Stats
 }
 

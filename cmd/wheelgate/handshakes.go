@@ -15,8 +15,9 @@ import (
 )
 
 // silence is how long a handshake may take while places run short and its address holds
-// more of them than its share: an honest client has a request out well before.
-const silence = time.Second
+// more of them than its share. An honest client's is over well before, unless we are short
+// of processor time: a crowd's handshakes then go on side by side and end together.
+const silence = 2 * time.Second
 
 // Reasons of wheelgate_connections_refused_total.
 const (
@@ -31,10 +32,10 @@ const (
 //
 // Who comes beyond the bound waits in the kernel's queue (listen(2)). When three
 // quarters of the places are taken, an address above its share gets no more of them:
-// its next connection waits, for a second at most, and is closed at once if one of its
-// handshakes has lasted longer. A crowd behind one address, whose handshakes end in
-// time, is served as fast as ever; one that keeps places without using them does not
-// hold up others, who stand behind it in the kernel's queue.
+// its next connection waits, for some two seconds. It is closed at once if one of its
+// handshakes has lasted longer and few of the others became sessions meanwhile. A crowd
+// behind one address is served as fast as ever. An address that keeps places without
+// using them does not hold up others, who stand behind it in the kernel's queue.
 type handshakes struct {
 	net.Listener
 	// Static after newHandshakes.
@@ -51,8 +52,32 @@ type handshakes struct {
 	mu       sync.Mutex
 	order    list.List // of *handshake, the oldest first
 	of       map[net.Conn]*list.Element
-	from     map[netip.Prefix]int // how many of them
-	deadline *time.Timer          // of the oldest; nil: there is none
+	from     map[netip.Prefix]*source
+	deadline *time.Timer // of the oldest; nil: there is none
+}
+
+// source is an address with handshakes in progress.
+type source struct {
+	held      int
+	now, last int       // how many became sessions since the mark, and in the time of silence before it
+	mark      time.Time // when now began
+}
+
+// turn begins another period where it is time to.
+func (s *source) turn() {
+	switch since := time.Since(s.mark); {
+	case since >= 2*silence:
+		s.now, s.last, s.mark = 0, 0, time.Now()
+	case since >= silence:
+		s.now, s.last, s.mark = 0, s.now, s.mark.Add(silence)
+	}
+}
+
+// moves reports whether a quarter of what it holds becomes sessions in the time of
+// silence. When we are short of processor time, handshakes take long, and still end.
+func (s *source) moves() bool {
+	s.turn()
+	return 4*max(s.now, s.last) >= s.held
 }
 
 // handshake is a connection that is no session yet.
@@ -68,7 +93,7 @@ func newHandshakes(l net.Listener, most int, o *options, metrics *doorMetrics, l
 		Listener: l, most: most, share: max(1, most/32), timeout: o.gateway.HandshakeTimeout, trusted: o.trustedProxies,
 		metrics: metrics, log: log, full: rate.Sometimes{Interval: time.Minute}, hog: rate.Sometimes{Interval: time.Minute},
 		freed: make(chan struct{}, 1), done: make(chan struct{}),
-		of: map[net.Conn]*list.Element{}, from: map[netip.Prefix]int{},
+		of: map[net.Conn]*list.Element{}, from: map[netip.Prefix]*source{},
 	}
 }
 
@@ -117,11 +142,14 @@ func (l *handshakes) try(h *handshake) (taken bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := l.order.Len()
-	if h.from.IsValid() && n >= l.most-l.most/4 && l.from[h.from] >= l.share {
+	if s := l.from[h.from]; h.from.IsValid() && n >= l.most-l.most/4 && s != nil && s.held >= l.share {
 		if wait := silence - time.Since(l.oldest(h.from)); wait > 0 {
 			return false, wait
 		}
-		l.refuse(h.from)
+		if s.moves() {
+			return false, silence
+		}
+		l.refuse(h.from, s.held)
 		return false, -1
 	}
 	if n >= l.most {
@@ -143,9 +171,8 @@ func (l *handshakes) oldest(from netip.Prefix) time.Time {
 	}
 }
 
-func (l *handshakes) refuse(from netip.Prefix) {
+func (l *handshakes) refuse(from netip.Prefix, held int) {
 	l.metrics.refused.WithLabelValues(refusedShare).Inc()
-	held := l.from[from]
 	l.hog.Do(func() {
 		l.log.Warn().Stringer("from", from).Int("handshakes", held).Int("share", l.share).
 			Msg("An address keeps too many handshakes: its next connections are closed; if it is a proxy, set trusted-proxies")
@@ -155,7 +182,12 @@ func (l *handshakes) refuse(from netip.Prefix) {
 func (l *handshakes) add(h *handshake) {
 	h.since = time.Now()
 	l.of[h.Conn] = l.order.PushBack(h)
-	l.from[h.from]++
+	s := l.from[h.from]
+	if s == nil {
+		s = &source{mark: h.since}
+		l.from[h.from] = s
+	}
+	s.held++
 	if l.deadline == nil {
 		l.deadline = time.AfterFunc(l.timeout, l.expire)
 	}
@@ -189,7 +221,7 @@ func (l *handshakes) changed(conn net.Conn, state http.ConnState) {
 	if ok {
 		conn = secure.NetConn()
 	}
-	l.leave(conn)
+	l.leave(conn, state == http.StateHijacked)
 	if ok && state == http.StateClosed {
 		// Of a handshake that has ended this only tells how.
 		if err := secure.Handshake(); err != nil {
@@ -198,8 +230,8 @@ func (l *handshakes) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// leave gives the place of conn back.
-func (l *handshakes) leave(conn net.Conn) {
+// leave gives the place of conn back, which may have become a session.
+func (l *handshakes) leave(conn net.Conn, session bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.of[conn]
@@ -208,7 +240,12 @@ func (l *handshakes) leave(conn net.Conn) {
 	}
 	delete(l.of, conn)
 	h := l.order.Remove(e).(*handshake)
-	if l.from[h.from]--; l.from[h.from] == 0 {
+	s := l.from[h.from]
+	if session {
+		s.turn()
+		s.now++
+	}
+	if s.held--; s.held == 0 {
 		delete(l.from, h.from)
 	}
 	select {
