@@ -8,46 +8,71 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
+	"time"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
 )
 
 // recordFile is where the raw records go, and where the report reads them: a file
 // that is kept if it was asked for. What was in it before stays until the first
-// record comes: a run that does not begin costs nobody an older one.
+// record comes: a run that does not begin costs nobody an older one. What cannot be
+// read again (a pipe, a device) gets the records as they come; the report reads others.
 type recordFile struct {
 	*record.Writer
-	file *os.File
-	kept bool
-	made bool // there was no file of this name
+	outlet         // what the report reads
+	stream *outlet // what --out names, if it cannot be read again; or nil
+	kept   bool
+	made   bool // there was no file of this name
 
-	buffer  *bufio.Writer
-	begun   bool         // a record has come
-	written int64        // bytes that the file took
-	rest    bytes.Buffer // those after, once it took no more
-	missing int          // how many they are
-	fault   error        // why
+	buffer *bufio.Writer // of the outlet
+	begun  bool          // a record has come
+	rest   bytes.Buffer  // what the outlet did not take
 }
 
 func newRecordFile(name string) (*recordFile, error) {
 	f := &recordFile{kept: name != ""}
 	var err error
 	if f.kept {
-		_, absent := os.Stat(name)
-		f.made = errors.Is(absent, fs.ErrNotExist)
-		f.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
-	} else {
-		f.file, err = os.CreateTemp("", "loadtest-*.jsonl")
+		err = f.open(name)
+	}
+	if err == nil && f.file == nil {
+		err = f.openTemporary()
 	}
 	if err != nil {
+		f.close()
 		return nil, usagef("--out: %s", oneLine(err))
 	}
-	if !f.kept {
+	f.buffer = bufio.NewWriterSize(spill{f}, 1<<16)
+	f.Writer = record.NewWriter(recorder{f})
+	return f, nil
+}
+
+// open opens what --out names. A pipe is opened for writing alone, or its reader
+// would not be missed.
+func (f *recordFile) open(name string) error {
+	is, absent := os.Stat(name)
+	if f.made = errors.Is(absent, fs.ErrNotExist); absent == nil && !is.Mode().IsRegular() {
+		file, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if errors.Is(err, syscall.ENXIO) {
+			return fmt.Errorf("nobody reads from the pipe %s: start its reader first", name)
+		}
+		if err == nil {
+			f.stream = &outlet{file: file}
+		}
+		return err
+	}
+	var err error
+	f.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+	return err
+}
+
+func (f *recordFile) openTemporary() error {
+	var err error
+	if f.file, err = os.CreateTemp("", "loadtest-*.jsonl"); err == nil {
 		_ = os.Remove(f.file.Name()) // a signal may leave no time for it; where it is too early, close does it
 	}
-	f.buffer = bufio.NewWriterSize(spill{f}, 1<<16)
-	f.Writer = record.NewWriter(f.buffer)
-	return f, nil
+	return err
 }
 
 // Write writes one line. The first is the header, before which nobody else writes.
@@ -61,24 +86,48 @@ func (f *recordFile) Write(line record.Line) {
 // begin empties the file of what an older run left in it.
 func (f *recordFile) begin() {
 	f.begun = true
-	if at, err := f.file.Stat(); err == nil && at.Mode().IsRegular() {
-		f.fault = f.file.Truncate(0)
-	}
+	f.fault = f.file.Truncate(0)
 }
 
-// spill writes to the file, and to memory what that does not take: a full disk costs
-// the raw records, not the run. It never fails.
+// recorder takes the lines of a record, each with one Write. It never fails: a
+// full disk costs the raw records, not the run.
+type recorder struct{ f *recordFile }
+
+func (r recorder) Write(line []byte) (int, error) {
+	if r.f.stream != nil {
+		r.f.stream.put(line)
+	}
+	return r.f.buffer.Write(line)
+}
+
+// spill writes to the file, and to memory what that does not take. It never fails.
 type spill struct{ f *recordFile }
 
 func (s spill) Write(p []byte) (int, error) {
-	n := 0
-	if s.f.fault == nil {
-		n, s.f.fault = s.f.file.Write(p)
-		s.f.written += int64(n)
-	}
-	s.f.missing += len(p) - n
-	s.f.rest.Write(p[n:])
+	s.f.rest.Write(p[s.f.put(p):])
 	return len(p), nil
+}
+
+// outlet is a file that may take no more one day.
+type outlet struct {
+	file    *os.File
+	written int64 // bytes that it took
+	missing int   // how many it did not
+	fault   error // why
+}
+
+// streamPatience is how long a pipe's reader may keep the run waiting.
+const streamPatience = 5 * time.Second
+
+// put writes what the file takes, and says how much of p that is.
+func (o *outlet) put(p []byte) (n int) {
+	if o.fault == nil {
+		_ = o.file.SetWriteDeadline(time.Now().Add(streamPatience)) // fails where no write waits
+		n, o.fault = o.file.Write(p)
+		o.written += int64(n)
+	}
+	o.missing += len(p) - n
+	return n
 }
 
 // read has the records from the begin. No Write may follow.
@@ -87,18 +136,30 @@ func (f *recordFile) read() io.Reader {
 	return bufio.NewReaderSize(io.MultiReader(io.NewSectionReader(f.file, 0, f.written), &f.rest), 1<<16)
 }
 
-// lost says what the file has not got, nil if it is complete.
+// lost says what --out has not got, nil if it is complete.
 func (f *recordFile) lost() error {
-	if f.fault == nil {
+	asked := &f.outlet
+	if f.stream != nil {
+		asked = f.stream
+	}
+	if asked.fault == nil || !f.kept {
 		return nil
 	}
-	return fmt.Errorf("--out: %w: the file ends after %d bytes of raw records, and %d are lost; the report has them all", f.fault, f.written, f.missing)
+	return fmt.Errorf("--out: %w: the file ends after %d bytes of raw records, and %d are lost; the report has them all", asked.fault, asked.written, asked.missing)
 }
 
 func (f *recordFile) close() {
-	_ = f.buffer.Flush()
+	if f.buffer != nil {
+		_ = f.buffer.Flush()
+	}
+	if f.stream != nil {
+		_ = f.stream.file.Close()
+	}
+	if f.file == nil {
+		return
+	}
 	_ = f.file.Close()
-	if !f.kept || f.made && !f.begun {
+	if !f.kept || f.stream != nil || f.made && !f.begun {
 		_ = os.Remove(f.file.Name())
 	}
 }

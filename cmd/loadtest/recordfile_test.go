@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wheelgate/wheelgate/loadtest/record"
+	"github.com/wheelgate/wheelgate/loadtest/report"
 )
 
 // TestFullDisk: the report is printed all the same, and what was lost is told.
@@ -33,6 +37,86 @@ func TestFullDisk(t *testing.T) {
 	}
 	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "</html>") {
 		t.Errorf("the page was not written: %v", err)
+	}
+}
+
+// pipe makes a named one and opens its end for reading. Its reader sees no end before
+// the test closes it, whoever writes.
+func pipe(t *testing.T) (name string, end *os.File) {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = end.Close() })
+	return name, end
+}
+
+// TestRecordsGoToAPipe as they come, and the report has them too.
+func TestRecordsGoToAPipe(t *testing.T) {
+	name, end := pipe(t)
+	hold, err := os.OpenFile(name, os.O_WRONLY, 0) // or the reader would see an end before the begin
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	got := make(chan []byte)
+	go func() {
+		text, _ := io.ReadAll(end)
+		got <- text
+	}()
+	g := startGateway(t)
+	o := try(t, "run", "echo", "--url", g.echo, "--connections=5", "--rate=50", "--hold=1s", "--quiet", "--allow-saturated", "--out", name)
+	if o.code != 0 || !strings.Contains(o.stdout, "50 sent, 50 received") {
+		t.Errorf("%+v", o)
+	}
+	_ = hold.Close()
+	run, err := report.Read(bytes.NewReader(<-got))
+	if err != nil || run.End == nil || run.Header.Scenario.Name != "echo" {
+		t.Errorf("the pipe got %+v, %v", run, err)
+	}
+	if is, err := os.Stat(name); err != nil || is.Mode()&fs.ModeNamedPipe == 0 {
+		t.Errorf("the pipe is gone: %v", err)
+	}
+}
+
+// TestPipeWhoseReaderLeaves costs what it has not got, and nothing else.
+func TestPipeWhoseReaderLeaves(t *testing.T) {
+	name, end := pipe(t)
+	f, err := newRecordFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	f.Write(record.Line{Header: &record.Header{Tool: "first"}})
+	_ = end.SetReadDeadline(time.Now().Add(time.Minute))
+	first := make([]byte, 1<<16)
+	if n, err := end.Read(first); !strings.Contains(string(first[:n]), "first") {
+		t.Errorf("a line waits: %q, %v", first[:n], err)
+	}
+	_ = end.Close()
+	f.Write(record.Line{Mark: &record.Mark{Text: "second"}})
+	f.Write(record.Line{Mark: &record.Mark{Text: "third"}})
+	all, err := io.ReadAll(f.read())
+	if err != nil || strings.Count(string(all), "\n") != 3 || !strings.Contains(string(all), "third") {
+		t.Errorf("%q, %v", all, err)
+	}
+	if err := f.lost(); !errors.Is(err, syscall.EPIPE) || f.stream.written+int64(f.stream.missing) != int64(len(all)) {
+		t.Errorf("%v: %+v of %d", err, f.stream, len(all))
+	}
+}
+
+// TestPipeWithoutReader is told before the run; to wait for one might be for ever.
+func TestPipeWithoutReader(t *testing.T) {
+	name, end := pipe(t)
+	_ = end.Close()
+	want := "loadtest: --out: nobody reads from the pipe " + name + ": start its reader first\n"
+	if o := try(t, "run", "echo", "--url=ws://127.0.0.1:1/", "--out", name); o.code != exitUsage || o.stderr != want {
+		t.Errorf("%+v", o)
 	}
 }
 
