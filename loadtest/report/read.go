@@ -212,10 +212,13 @@ func (r *Run) broadcast(b *record.Broadcast) {
 	}
 	all := &r.Broadcasts[i]
 	if b.Receipts > 0 {
-		if all.Receipts == 0 || b.At+b.First < all.First {
-			all.First = b.At + b.First
+		// In older records they are the first and the last that were read, in an order
+		// that arrival does not have; either may be the later one.
+		first, last := b.At+min(b.First, b.Last), b.At+max(b.First, b.Last)
+		if all.Receipts == 0 {
+			all.First, all.Last = first, last
 		}
-		all.Last = max(all.Last, b.At+b.Last)
+		all.First, all.Last = min(all.First, first), max(all.Last, last)
 	}
 	all.Receipts += b.Receipts
 	all.Expected += b.Expected

@@ -21,6 +21,35 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// TestSpreadOfOlderRecords: there a worker's first receipt is the first that it read,
+// and may have arrived after the last.
+func TestSpreadOfOlderRecords(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		workers []record.Broadcast
+		want    time.Duration
+	}{
+		{[]record.Broadcast{{First: 9 * ms, Last: 5 * ms, Receipts: 2}}, 4 * ms},
+		{[]record.Broadcast{{First: 9 * ms, Last: 5 * ms, Receipts: 2}, {First: 2 * ms, Last: 2 * ms, Receipts: 1}}, 7 * ms},
+		{[]record.Broadcast{{First: 3 * ms, Last: 4 * ms, Receipts: 2}, {First: 12 * ms, Last: 6 * ms, Receipts: 2}, {}}, 9 * ms},
+	} {
+		var file bytes.Buffer
+		w := record.NewWriter(&file)
+		w.Write(record.Line{Header: &record.Header{Version: record.Version}})
+		for i, b := range c.workers {
+			b.Worker, b.At = i, time.Second
+			w.Write(record.Line{Broadcast: &b})
+		}
+		run, err := Read(&file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := run.Broadcasts[0].Spread(); got != c.want {
+			t.Errorf("%+v: a spread of %v, want %v", c.workers, got, c.want)
+		}
+	}
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func encode(t rapid.TB, values ...int64) []byte {
