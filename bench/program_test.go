@@ -5,6 +5,7 @@ package bench_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -14,20 +15,30 @@ import (
 	"time"
 )
 
-// program is a running wheelgate, built from this tree.
+// program is a running wheelgate, built from this tree unless a path says otherwise.
 type program struct {
 	*exec.Cmd
 	addr, admin string
 	ended       chan struct{} // closed when it has exited; ExitCode is set then
 }
 
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := filepath.Abs(filepath.Join("..", "wheelgate"))
+var (
+	build     = sync.OnceValues(func() (string, error) { return buildInto("wheelgate") })
+	buildRace = sync.OnceValues(func() (string, error) { return buildInto("bin/wheelgate-race", "-race") })
+)
+
+// buildInto builds the program below the repository's root and returns its path.
+func buildInto(name string, flags ...string) (string, error) {
+	path, err := filepath.Abs(filepath.Join("..", name))
 	if err != nil {
 		return "", err
 	}
-	return dir, exec.Command("go", "build", "-tags", "urfave_cli_no_template", "-o", dir, "../cmd/wheelgate").Run()
-})
+	args := append([]string{"build", "-tags", "urfave_cli_no_template", "-o", path}, flags...)
+	if out, err := exec.Command("go", append(args, "../cmd/wheelgate")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+}
 
 // run starts the program on ports of its own and waits until it listens. It is
 // killed at the test's end if it has not exited by then.
@@ -37,8 +48,15 @@ func run(t *testing.T, args ...string) *program {
 	if err != nil {
 		t.Fatalf("building: %v", err)
 	}
-	p := &program{ended: make(chan struct{})}
-	p.Cmd = exec.Command(binary, append([]string{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=json", "--env-file="}, args...)...)
+	return launch(t, exec.Command(binary, args...), func([]byte) {})
+}
+
+// launch is run with a command that ends in the program and its arguments; heard
+// gets each line of its log.
+func launch(t *testing.T, cmd *exec.Cmd, heard func(line []byte)) *program {
+	t.Helper()
+	p := &program{Cmd: cmd, ended: make(chan struct{})}
+	p.Args = append(p.Args, "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=json", "--env-file=")
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +67,7 @@ func run(t *testing.T, args ...string) *program {
 	listening := make(chan struct{})
 	go func() {
 		defer close(p.ended)
-		p.readLog(bufio.NewScanner(stderr), listening)
+		p.readLog(bufio.NewScanner(stderr), listening, heard)
 		_ = p.Wait()
 	}()
 	t.Cleanup(func() { _ = p.Process.Kill(); <-p.ended })
@@ -97,8 +115,10 @@ func (p *program) awaitReady(t *testing.T) {
 	t.Fatal("the program does not become ready")
 }
 
-func (p *program) readLog(lines *bufio.Scanner, listening chan<- struct{}) {
+func (p *program) readLog(lines *bufio.Scanner, listening chan<- struct{}, heard func(line []byte)) {
+	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
+		heard(lines.Bytes())
 		var line struct{ Message, Addr, Admin string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "listening" {
 			p.addr, p.admin = line.Addr, line.Admin
