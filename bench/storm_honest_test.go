@@ -43,7 +43,7 @@ func (s *tempest) visit(ctx context.Context, rng *rand.Rand) {
 	h, err := s.enter(ctx, rng)
 	if err == nil {
 		defer h.Close()
-		if s.sleepers && rng.IntN(6) == 0 {
+		if s.sleepers && rng.IntN(2) == 0 {
 			err = h.sleep(ctx)
 		} else {
 			err = h.talk(ctx)
@@ -158,7 +158,16 @@ func (h *visitor) say(first byte, message []byte) error {
 		out = append(out, frame(h.rng, ping, note)...)
 		first, message = more|fin, message[n:]
 	}
-	_, err := h.Write(append(out, frame(h.rng, first, message)...))
+	out = append(out, frame(h.rng, first, message)...)
+	if h.rng.IntN(4) == 0 { // in two segments
+		n := h.rng.IntN(len(out))
+		if _, err := h.Write(out[:n]); err != nil {
+			return err
+		}
+		pause(h.ctx, time.Duration(h.rng.IntN(20))*time.Millisecond)
+		out = out[n:]
+	}
+	_, err := h.Write(out)
 	return err
 }
 

@@ -61,6 +61,7 @@ func (s *tempest) lull(before *calmness) (now calmness) {
 	least := calmness{descriptors: math.MaxInt, goroutines: math.MaxInt}
 	for same, end := 0, time.Now().Add(30*time.Second); time.Now().Before(end) && !s.gone(); pause(s.ctx, 50*time.Millisecond) {
 		values := s.measure()
+		s.closes = closesOf(values)
 		now = calmness{s.descriptors(), int(values["go_goroutines"]), int(values["process_resident_memory_bytes"]), heap, gaugesOf(values)}
 		if left = leftOver(now, before, values); left != "" {
 			continue
@@ -75,6 +76,17 @@ func (s *tempest) lull(before *calmness) (now calmness) {
 	}
 	s.harm("after the wave %s; now %v, before %v", left, now, before)
 	return now
+}
+
+// closesOf is how many sessions ended for each reason.
+func closesOf(values map[string]float64) map[string]int {
+	closes := map[string]int{}
+	for name, value := range values {
+		if reason, ok := strings.CutPrefix(name, `wheelgate_sessions_closed_total{reason="`); ok && value > 0 {
+			closes[strings.TrimSuffix(reason, `"}`)] = int(value)
+		}
+	}
+	return closes
 }
 
 // collect has the program make garbage, long messages to nobody, until it has collected
@@ -109,18 +121,17 @@ func leftOver(now calmness, before *calmness, values map[string]float64) string 
 			return fmt.Sprintf("%s is %v", gauge, values[gauge])
 		}
 	}
-	opened, closed := values["wheelgate_sessions_opened_total"], 0.0
-	for name, value := range values {
-		if strings.HasPrefix(name, "wheelgate_sessions_closed_total{") {
-			closed += value
-		}
+	opened, closed := int(values["wheelgate_sessions_opened_total"]), 0
+	closes := closesOf(values)
+	for _, n := range closes {
+		closed += n
 	}
 	switch {
 	case opened != closed:
-		return fmt.Sprintf("%v sessions were opened and %v closed", opened, closed)
+		return fmt.Sprintf("%d sessions were opened and %d closed", opened, closed)
 	case values["wheelgate_wheel_panics_total"] != 0:
 		return "a deadline's handling has panicked"
-	case values[`wheelgate_sessions_closed_total{reason="internal"}`] != 0:
+	case closes["internal"] != 0:
 		return "a session was closed as internal"
 	// The call that measures has a descriptor and goroutines, and the one before may.
 	case before != nil && now.descriptors > before.descriptors+1:

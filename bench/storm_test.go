@@ -50,12 +50,12 @@ var skies = []sky{
 	{name: "goroutine-sleepers-halts", args: []string{"--transport=goroutine", "--activity=in"}, sleepers: true, halts: true},
 	{name: "loop-plain", args: []string{"--compression"}, plain: true},
 	// What has not arrived wholly of an honest client's is little, and pays last.
-	{name: "loop-tight-budget-halts", args: []string{"--transport=loop", "--partial-budget=256KiB", "--outbox-messages=32"}, halts: true, honest: 1000},
+	{name: "loop-tight-budget-halts", args: []string{"--transport=loop", "--partial-budget=16KiB", "--outbox-messages=32"}, halts: true, honest: 1000, crowd: 2},
 }
 
 // The program's patience in a storm.
 const (
-	stormTimeout = 3 * time.Second // of a session
+	stormTimeout = 2 * time.Second // of a session
 	stormWindow  = time.Second     // of the drain
 )
 
@@ -78,8 +78,9 @@ type tempest struct {
 	echo     atomic.Int64  // nanoseconds that an honest client waited last
 	stall    atomic.Int64  // when this process last ran late, in Unix nanoseconds
 	harms    atomic.Int64
-	log      []string     // the program's last lines; to be read when it has ended
-	exchange atomic.Int64 // echoes of honest clients
+	closes   map[string]int // sessions by reason, when there was a lull last
+	log      []string       // the program's last lines; to be read when it has ended
+	exchange atomic.Int64   // echoes of honest clients
 }
 
 // TestStorm runs the program, built with the race detector, in one configuration after
@@ -131,8 +132,8 @@ func rage(t *testing.T, sky sky, seed uint64, length time.Duration) {
 	s.judgeMemory(memory)
 	s.lastWave(wave)
 	s.judgeEnd()
-	t.Logf("%d clients, %d echoes to honest ones, the last took %v; at rest %v, then %v",
-		s.visits.Load(), s.exchange.Load(), time.Duration(s.echo.Load()), calm, memory)
+	t.Logf("%d clients, %d echoes to honest ones, the last took %v; sessions closed until the last wave: %v; at rest %v, then %v",
+		s.visits.Load(), s.exchange.Load(), time.Duration(s.echo.Load()), s.closes, calm, memory)
 }
 
 // start starts the program, with few files if the sky says so.

@@ -267,7 +267,7 @@ func hold(_ context.Context, _ *tempest, g *guest) {
 	if status, err := g.shake(""); err != nil || status != 101 {
 		return
 	}
-	n := 1 + g.rng.IntN(60_000)
+	n := 1 + g.rng.IntN(1<<g.rng.IntN(17)) // much and little
 	message := frame(g.rng, binaries, strings.Repeat("x", n))
 	if _, err := g.Write(message[:len(message)-1-g.rng.IntN(n)]); err == nil {
 		_, _ = io.Copy(io.Discard, g.in)
