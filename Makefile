@@ -46,7 +46,7 @@ bench: ## run the benchmarks; about six minutes
 bench-results: ## run all that docs/benchmarks.md quotes, into bench/results; about 25 minutes
 	bench/record.sh keepers $(GO) test -run '^$$' -bench 'Keeper' -benchtime 300ms -timeout 20m ./bench
 	bench/record.sh deadline $(GO) test -run '^$$' -bench ReadDeadline -benchtime 300ms -timeout 20m ./bench
-	bench/record.sh wheel $(GO) test -run '^$$' -bench 'Touch|WheelCalls|WheelIdle' -timeout 20m ./bench
+	bench/record.sh wheel $(GO) test -run '^$$' -bench '^Benchmark(Touch|TouchRatio|WheelCalls|WheelIdle)$$' -timeout 20m ./bench
 	bench/record.sh memory $(GO) test -run '^$$' -bench 'Memory|IdleLatency' -benchtime 1x -timeout 20m ./bench
 	bench/record.sh fleet $(FLEET)
 	cd bench/peers && ../record.sh peers $(GO) run ./measure

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,6 +37,20 @@ var keeperRows = []struct {
 	{"lateness least, ms", "KeeperLateness/%s", "least-ms", "", ""},
 }
 
+// wheelRows are those of the table of the wheel by itself.
+var wheelRows = []struct{ label, benchmark, unit, after string }{
+	{"a touch, hot, to a plain store", "TouchRatio", "hot/store", ""},
+	{"a touch, random, to a plain store", "TouchRatio", "random/store", ""},
+	{"the same, the first of its step", "TouchRatio", "stale/store", ""},
+	{"a timer of the engine made anew, hot, to a touch", "TouchRatio", "engine/hot", ""},
+	{"the same, random", "TouchRatio", "engine/random", ""},
+	{"a session begins", "WheelCalls", "add-ns", " ns"},
+	{"its deadline becomes earlier", "WheelCalls", "reschedule-ns", " ns"},
+	{"it ends", "WheelCalls", "cancel-ns", " ns"},
+	{"memory", "WheelCalls", "B/entry", " B"},
+	{"CPU of 1,000,000 of whom none is due, in a second", "WheelIdle", "cpu-us/s", " us"},
+}
+
 // peerRows are those of the results' table that docs/benchmarks.md has, by what their
 // labels begin with, and peerColumns how many of its columns: the last says what we ask
 // of ourselves.
@@ -56,7 +71,11 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := string(text)
-	for name, table := range map[string]string{"keepers": keepersTable(t, readResults(t, "keepers")), "peers": peersTable(t, readResults(t, "peers"))} {
+	for name, table := range map[string]string{
+		"keepers": keepersTable(t, readResults(t, "keepers")),
+		"wheel":   wheelTable(t, readResults(t, "wheel")),
+		"peers":   peersTable(t, readResults(t, "peers")),
+	} {
 		begin, end := "<!-- "+name+": go test ./bench -run TestTables -update -->\n", "<!-- /"+name+" -->"
 		before, rest, ok := strings.Cut(page, begin)
 		_, after, ended := strings.Cut(rest, end)
@@ -115,6 +134,43 @@ func keepersTable(t *testing.T, results string) string {
 		out.WriteString("\n")
 	}
 	return out.String()
+}
+
+func wheelTable(t *testing.T, results string) string {
+	t.Helper()
+	var out bytes.Buffer
+	out.WriteString("| | |\n|---|--:|\n")
+	for _, row := range wheelRows {
+		value, ok := metric(results, "Benchmark"+row.benchmark+"-", row.unit)
+		if !ok {
+			t.Fatalf("no %s of %s in the results", row.unit, row.benchmark)
+		}
+		fmt.Fprintf(&out, "| %s | %s%s |\n", row.label, digits(value, 3), row.after)
+	}
+	return out.String()
+}
+
+// TestResultsAreKept: all that `make bench-results` records is kept, and docs/benchmarks.md
+// leads to it.
+func TestResultsAreKept(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "docs", "benchmarks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`record\.sh (\w+) `).FindAllStringSubmatch(string(text), -1)
+	if len(names) < 6 {
+		t.Errorf("the Makefile records %v", names)
+	}
+	for _, name := range names {
+		readResults(t, name[1])
+		if !strings.Contains(string(page), "(../bench/results/"+name[1]+".txt)") {
+			t.Errorf("docs/benchmarks.md has no link to the results of %s", name[1])
+		}
+	}
 }
 
 // peersTable is a part of the first table that bench/peers prints.
