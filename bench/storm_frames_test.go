@@ -137,12 +137,12 @@ func (g *guest) read() (first byte, payload []byte, err error) {
 	}
 	switch first &^ deflated {
 	case text, binaries:
+	case more, more | fin:
+		return first, nil, fmt.Errorf("a fragment % x", head)
 	default:
 		if n > 125 || first&deflated != 0 {
 			return first, nil, fmt.Errorf("a control frame % x", head)
 		}
-	case more, more | fin:
-		return first, nil, fmt.Errorf("a fragment % x", head)
 	}
 	if head[1]&0x80 != 0 || n > longestFrame || first&deflated != 0 && !g.deflate {
 		return first, nil, fmt.Errorf("a frame % x", head)
