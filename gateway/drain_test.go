@@ -57,8 +57,8 @@ func TestDrainWait(t *testing.T) {
 		began := time.Now()
 		f.cancel()
 		synctest.Wait()
-		if f.Ready() || f.Stats().Draining {
-			t.Errorf("ready %v, draining %v", f.Ready(), f.Stats().Draining)
+		if st := f.Stats(); f.Ready() || !st.Leaving || st.Draining {
+			t.Errorf("ready %v, leaving %v, draining %v", f.Ready(), st.Leaving, st.Draining)
 		}
 		time.Sleep(10*time.Second - time.Millisecond)
 		late := f.dial("/ws")

@@ -165,7 +165,8 @@ type Stats struct {
 	Sessions int   // open now
 	Opened   int64 // since the start
 	Limit    int   // 0: none
-	Draining bool  // leaving: Run's context has ended
+	Leaving  bool  // Run's context has ended: no new session is to be sent here
+	Draining bool  // sessions are being closed for that
 	Wheel    wheel.Stats
 }
 
@@ -175,7 +176,8 @@ func (g *Gateway) Stats() Stats {
 		Sessions: int(g.hub.count.Load()),
 		Opened:   g.hub.opened.Load(),
 		Limit:    int(g.hub.limit),
-		Draining: g.leaving.Load(),
+		Leaving:  g.leaving.Load(),
+		Draining: g.draining.Load(),
 		Wheel:    g.wheel.Stats(),
 	}
 }

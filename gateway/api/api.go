@@ -130,7 +130,7 @@ func unready(g *gateway.Gateway) string {
 		return ""
 	case g.Ready():
 		return "at capacity"
-	case g.Stats().Draining:
+	case g.Stats().Leaving:
 		return "draining"
 	default:
 		return "starting"
