@@ -57,7 +57,7 @@ func (l *live) during(serve func() error) error {
 	setLogLevel(&l.current.options)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+	defer signal.Ignore(syscall.SIGHUP) // while the rest ends
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { l.run(ctx, hangups) })

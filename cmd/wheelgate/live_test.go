@@ -187,3 +187,14 @@ func TestAdminTLSAndTokensInRotation(t *testing.T) {
 		t.Errorf("plain HTTP: %d", status)
 	}
 }
+
+// TestHangupsUntilTheEnd: none of them ends the program, whatever it is doing.
+func TestHangupsUntilTheEnd(t *testing.T) {
+	p, process := startProcess(t, "--drain-window=0s")
+	if err := process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for process.Signal(syscall.SIGHUP) == nil { // until it is gone
+	}
+	p.wantExit(t, exitDone)
+}

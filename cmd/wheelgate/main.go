@@ -10,8 +10,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/urfave/cli/v3"
 )
@@ -37,7 +35,6 @@ func main() {
 // is like a first SIGTERM. Logs and the one line of an error go to stderr, which may
 // stall: it delays nothing but the end, by logPatience at most.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	defer signal.Reset(syscall.SIGPIPE) // which serving ignores
 	out := newLogWriter(stderr)
 	defer out.close()
 	defer log.SetOutput(log.Writer())

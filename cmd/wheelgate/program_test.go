@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -87,7 +89,11 @@ func start(t *testing.T, args ...string) (p *program, stop func()) {
 		defer close(ended)
 		p.code <- run(ctx, append(append([]string{"wheelgate"}, anyPorts...), args...), nil, io.Discard, p.log)
 	}()
-	t.Cleanup(func() { stop(); <-ended })
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		signal.Reset(syscall.SIGPIPE, syscall.SIGHUP)
+	})
 	p.listening(t)
 	return p, stop
 }

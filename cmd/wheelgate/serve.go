@@ -25,7 +25,9 @@ import (
 // once, with everything still running: the caller exits.
 func serveUntilSignal(ctx context.Context, o *options, l *live) error {
 	log := l.log
-	signal.Ignore(syscall.SIGPIPE) // or a closed stderr would end us; run undoes it
+	// A closed stderr does not end us, nor does a hangup that comes before or after live
+	// has ears for it. This lasts beyond the return, until the process has ended.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
