@@ -91,6 +91,9 @@ func (s *tempest) administer(ctx context.Context, rng *rand.Rand) {
 			o.call(ctx, http.MethodGet, "/v1/stats", "", 200)
 		case n < 7:
 			o.call(ctx, http.MethodGet, "/metrics", "", 200)
+			if o.rng.IntN(4) == 0 {
+				_ = s.Process.Signal(syscall.SIGHUP) // which finds nothing changed
+			}
 		case n < 8:
 			o.call(ctx, http.MethodGet, "/v1/sessions?limit=0", "", 422)
 			o.call(ctx, http.MethodDelete, "/v1/sessions/nobody", "", 404)
