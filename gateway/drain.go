@@ -16,7 +16,7 @@ func drainDelay() string { return fmt.Sprintf("delay=%d", randomByte()%5+1) }
 func (g *Gateway) leave() {
 	g.leaving.Store(true)
 	if g.cfg.DrainWait > 0 {
-		g.log.Info().Float64("wait_seconds", g.cfg.DrainWait.Seconds()).Msg("Not ready any more; the drain comes later")
+		g.log.Info().Float64("wait_seconds", g.cfg.DrainWait.Seconds()).Msg("Not ready any more; the drain begins after drain-wait")
 		time.Sleep(g.cfg.DrainWait)
 	}
 	g.draining.Store(true)

@@ -45,7 +45,7 @@ func (g *Gateway) logPause(d time.Duration) {
 		return
 	}
 	g.log.Warn().Float64("paused_seconds", g.pause.Seconds()).
-		Msgf("Did not run for %.1f s, which no timeout counts", g.pause.Seconds())
+		Msgf("Did not run for %.1f s; no timeout counts this time", g.pause.Seconds())
 	g.pause = 0
 }
 

@@ -154,7 +154,7 @@ func (l *handshakes) try(h *handshake) (taken bool, wait time.Duration) {
 	}
 	if n >= l.most {
 		l.full.Do(func() {
-			l.log.Warn().Int("handshakes", n).Msg("As many clients as can be are in their handshake: others wait")
+			l.log.Warn().Int("handshakes", n).Msg("All places for handshakes are taken; further clients wait")
 		})
 		return false, l.timeout
 	}
@@ -175,7 +175,7 @@ func (l *handshakes) refuse(from netip.Prefix, held int) {
 	l.metrics.refused.WithLabelValues(refusedShare).Inc()
 	l.hog.Do(func() {
 		l.log.Warn().Stringer("from", from).Int("handshakes", held).Int("share", l.share).
-			Msg("An address keeps too many handshakes: its next connections are closed; if it is a proxy, set trusted-proxies")
+			Msg("An address holds too many unfinished handshakes, so its next connections are closed; if it is a proxy, add it to trusted-proxies")
 	})
 }
 

@@ -21,7 +21,7 @@ func newLogger(w *logWriter, o *options) zerolog.Logger {
 	}
 	log := zerolog.New(out).Hook(zerolog.HookFunc(stamp))
 	w.onDrop(func(dropped uint64) {
-		log.Warn().Uint64("lines", dropped).Msg("Log lines dropped: stderr was read too slowly")
+		log.Warn().Uint64("lines", dropped).Msg("Log lines dropped, because stderr was read too slowly")
 	})
 	return log
 }

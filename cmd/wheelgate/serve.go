@@ -82,7 +82,7 @@ func serve(ctx context.Context, o *options, l *live) error {
 // warnOfAnyHost speaks of DNS rebinding: a page whose own name leads to this machine.
 func warnOfAnyHost(o *options, log zerolog.Logger) {
 	if !isLoopback(o.listen) && len(o.gateway.AllowHosts) == 0 && len(o.gateway.AllowOrigins) == 0 {
-		log.Warn().Msg("Any web page may connect that gives this machine a name of its own (DNS rebinding): set allow-host or allow-origin")
+		log.Warn().Msg("Any web page can connect under a host name that points to this machine (DNS rebinding); set allow-host or allow-origin")
 	}
 }
 

@@ -96,12 +96,12 @@ var settings = []setting{
 	},
 	{
 		name: "tls-cert", group: groupListen, optional: true,
-		meaning: "PEM file with the certificate chain; set it and clients connect by wss; a renewed file is picked up by itself",
+		meaning: "PEM file with the certificate chain; with it clients connect by wss; a renewed file is read automatically",
 		rule:    path(func(o *options) *string { return &o.tlsCert }),
 	},
 	{
 		name: "tls-key", group: groupListen, optional: true,
-		meaning: "PEM file with the certificate's private key",
+		meaning: "PEM file with the private key of `tls-cert`",
 		rule:    path(func(o *options) *string { return &o.tlsKey }),
 	},
 	{
@@ -111,12 +111,12 @@ var settings = []setting{
 	},
 	{
 		name: "allow-host", group: groupListen, optional: true, list: true,
-		meaning: "hosts that clients may ask for, as host or host:port separated by commas; none or `*` is any, which leaves pages of rebound names in",
+		meaning: "names that a request's Host header may have, as host or host:port, separated by commas; empty or `*` allows any name and leaves DNS rebinding possible",
 		rule:    hosts(func(o *options) *[]string { return &o.gateway.AllowHosts }),
 	},
 	{
 		name: "trusted-proxies", group: groupListen, optional: true, list: true,
-		meaning: "addresses of proxies and balancers in front, whose connections are many clients', as CIDRs separated by commas",
+		meaning: "addresses or CIDRs of proxies and load balancers in front, separated by commas; the limit of handshakes per address does not apply to them",
 		rule:    networks(func(o *options) *[]netip.Prefix { return &o.trustedProxies }),
 	},
 	{
@@ -151,12 +151,12 @@ var settings = []setting{
 	},
 	{
 		name: "health-listen", group: groupAdmin, optional: true,
-		meaning: "where health alone is served too (`/livez`, `/readyz`), without a token; none is on `admin-listen` only",
+		meaning: "additional address that serves only `/livez` and `/readyz`, by http and without a token; if empty, only `admin-listen` serves them",
 		rule:    address(func(o *options) *string { return &o.healthListen }),
 	},
 	{
 		name: "max-admin-connections", value: "48", group: groupAdmin,
-		meaning: "most connections to `admin-listen`; a quarter of them is for health; others wait, and an idle one gives way",
+		meaning: "most connections to `admin-listen`, a quarter of them kept for health checks; further ones wait until another ends or is idle for a second",
 		rule:    count(4, 4096, func(o *options) *int { return &o.maxAdminConnections }),
 	},
 	{
@@ -166,17 +166,17 @@ var settings = []setting{
 	},
 	{
 		name: "admin-token-file", group: groupAdmin, optional: true,
-		meaning: "file with such tokens, one a line, any of which is good; a changed file is picked up by itself",
+		meaning: "file with bearer tokens, one per line, each of which is valid; a changed file is read automatically",
 		rule:    path(func(o *options) *string { return &o.adminTokenFile }),
 	},
 	{
 		name: "admin-tls-cert", group: groupAdmin, optional: true,
-		meaning: "PEM file with the certificate chain of the admin listener; set it and that speaks https; a renewed file is picked up by itself",
+		meaning: "PEM file with the certificate chain of `admin-listen`; with it that address serves https; a renewed file is read automatically",
 		rule:    path(func(o *options) *string { return &o.adminTLSCert }),
 	},
 	{
 		name: "admin-tls-key", group: groupAdmin, optional: true,
-		meaning: "PEM file with that certificate's private key",
+		meaning: "PEM file with the private key of `admin-tls-cert`",
 		rule:    path(func(o *options) *string { return &o.adminTLSKey }),
 	},
 	{
@@ -223,7 +223,7 @@ var settings = []setting{
 	},
 	{
 		name: "drain-wait", value: "0s", group: groupSession,
-		meaning: "time after SIGTERM or SIGINT in which `/readyz` fails and clients are still accepted, before the drain; some seconds behind a balancer",
+		meaning: "time between SIGTERM or SIGINT and the drain, in which `/readyz` fails and clients are still accepted; set some seconds behind a load balancer",
 		rule:    durationOrZero(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.DrainWait }),
 	},
 	{
@@ -233,12 +233,12 @@ var settings = []setting{
 	},
 	{
 		name: "handshake-timeout", value: "5s", group: groupLimit,
-		meaning: "how long a client may take to send its request, and to take the answer",
+		meaning: "how long a client may take from its connect to its session, TLS included; a slower one is disconnected",
 		rule:    duration(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.HandshakeTimeout }),
 	},
 	{
 		name: "write-timeout", value: "10s", group: groupLimit,
-		meaning: "how long a client may acknowledge no byte while messages wait for it",
+		meaning: "how long messages may wait for a client that acknowledges no byte; then it is closed as slow",
 		rule:    duration(time.Millisecond, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.WriteTimeout }),
 	},
 	{
@@ -253,7 +253,7 @@ var settings = []setting{
 	},
 	{
 		name: "send-buffer", value: "128KiB", group: groupLimit,
-		meaning: "bytes that the kernel takes for one client before messages wait in its outbox (SO_SNDBUF); 0 is the kernel's own bound, often 4 MiB",
+		meaning: "bytes that the kernel buffers for one client before messages wait in its outbox (SO_SNDBUF); 0 is the kernel's own limit, often 4 MiB",
 		rule:    sizeOrZero(4<<10, maxSize, func(o *options) *int { return &o.gateway.SendBuffer }),
 	},
 	{
@@ -268,18 +268,18 @@ var settings = []setting{
 	},
 	{
 		name: "partial-budget", value: "64MiB", group: groupLimit,
-		meaning: "most memory for messages that have not arrived wholly, in all sessions; beyond, the sessions that hold most are closed",
+		meaning: "most memory for incomplete incoming messages, in all sessions together; beyond it, the sessions that hold most are closed",
 		rule:    size(1<<10, maxSize, func(o *options) *int { return &o.gateway.PartialBudget }),
 	},
 	{
 		name: "outbox-budget", value: "0", group: groupLimit,
-		meaning: "most memory for messages that wait for slow clients, in all sessions; beyond, the sessions with the longest queues are closed; 0 is an eighth of the memory limit, from 8MiB to 1GiB",
+		meaning: "most memory for messages that wait for slow clients, in all sessions together; beyond it, the sessions with the longest queues are closed; 0 is an eighth of the memory limit, from 8MiB to 1GiB",
 		rule:    sizeOrZero(1<<20, maxSize, func(o *options) *int { return &o.gateway.OutboxBudget }),
 		show:    showOutboxBudget,
 	},
 	{
 		name: "max-sessions", value: "0", group: groupLimit,
-		meaning: "most sessions at a time; 0 is what the open-file limit and half of the memory allow",
+		meaning: "most sessions at a time; 0 is as many as the open-file limit and half of the memory allow",
 		rule:    count(0, maxSessions, func(o *options) *int { return &o.gateway.MaxSessions }),
 		show:    showMaxSessions,
 	},
