@@ -198,7 +198,7 @@ var settings = []setting{
 	},
 	{
 		name: "ping-interval", value: "25s", group: groupSession,
-		meaning: "silence after which the client is pinged; 0s is never",
+		meaning: "silence after which a client is pinged; a client that sends messages is pinged every second interval; 0s is never",
 		rule:    durationOrZero(wheel.MinTick, gateway.MaxTimeout, func(o *options) *time.Duration { return &o.gateway.PingInterval }),
 	},
 	{
@@ -213,7 +213,7 @@ var settings = []setting{
 	},
 	{
 		name: "close-codes", value: "app", group: groupSession,
-		meaning: "codes of close frames: app (4xxx) or rfc (only those of RFC 6455 and IANA)",
+		meaning: "codes of close frames: app (4xxx where RFC 6455 has none that says as much) or rfc (only those of RFC 6455 and IANA)",
 		rule:    closeCodes(func(o *options) *gateway.CloseCodes { return &o.gateway.CloseCodes }),
 	},
 	{
