@@ -213,7 +213,7 @@ var settings = []setting{
 	},
 	{
 		name: "close-codes", value: "app", group: groupSession,
-		meaning: "codes of close frames: app (4xxx where RFC 6455 has none that says as much) or rfc (only those of RFC 6455 and IANA)",
+		meaning: "codes of close frames: app (4xxx, but 1002, 1007, 1009 and 1011 where they apply) or rfc (only those of RFC 6455 and IANA)",
 		rule:    closeCodes(func(o *options) *gateway.CloseCodes { return &o.gateway.CloseCodes }),
 	},
 	{
