@@ -32,7 +32,7 @@ type Config struct {
 	PingInterval time.Duration
 	// PongTimeout is how long a ping may stay unanswered.
 	PongTimeout time.Duration
-	// WriteTimeout ends a session whose peer takes no byte for so long.
+	// WriteTimeout ends a session with a backlog whose peer acknowledges no byte for so long.
 	WriteTimeout time.Duration
 	// MessageTimeout is how long a message may take to arrive, from its first byte.
 	MessageTimeout time.Duration

@@ -50,7 +50,19 @@ func (m *doorMetrics) register(r *prometheus.Registry, public *handshakes, admin
 	for _, reason := range []string{evictedIdle, evictedAnswered, evictedWaiting} {
 		m.evicted.WithLabelValues(reason)
 	}
+	for _, cause := range []string{tlsDeadline, tlsHungUp, tlsNoTLS, tlsAlert, tlsProtocol} {
+		m.tlsFailures.WithLabelValues(cause)
+	}
 }
+
+// The causes of failed TLS handshakes.
+const (
+	tlsDeadline = "deadline" // only we close what is in a handshake
+	tlsHungUp   = "hung_up"
+	tlsNoTLS    = "no_tls"
+	tlsAlert    = "alert"    // the client refuses: our certificate, as a rule
+	tlsProtocol = "protocol" // no version or cipher suite in common, or a broken client
+)
 
 // tlsCause is a coarse name for why a client's TLS handshake failed.
 func tlsCause(err error) string {
@@ -58,13 +70,13 @@ func tlsCause(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, net.ErrClosed):
-		return "deadline" // only we close what is in a handshake
+		return tlsDeadline
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "hung_up"
+		return tlsHungUp
 	case errors.As(err, &plain):
-		return "no_tls"
+		return tlsNoTLS
 	case errors.As(err, &op) && op.Op == "remote error":
-		return "alert" // the client refuses: our certificate, as a rule
+		return tlsAlert
 	}
-	return "protocol" // no version or cipher suite in common, or a broken client
+	return tlsProtocol
 }

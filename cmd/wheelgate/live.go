@@ -135,7 +135,7 @@ func (l *live) reload(ctx context.Context) {
 	l.apply(next)
 	l.log.Info().Strs("changed", applied).Msg("Settings reloaded")
 	if len(kept) > 0 {
-		l.log.Warn().Strs("unchanged", kept).Msg("Settings that changed and need a restart")
+		l.log.Warn().Strs("settings", kept).Msg("Settings that changed and need a restart")
 	}
 }
 

@@ -64,8 +64,8 @@ func newScavenger(g *gateway.Gateway, log zerolog.Logger) *scavenger {
 		log:      log,
 		sample:   func() heapSample { return readHeap(g.Stats()) },
 		collect:  debug.FreeOSMemory,
-		returns:  counter("memory_returns_total", "Collections that returned free memory to the system after a wave of sessions."),
-		returned: counter("memory_returned_bytes_total", "Memory that these collections returned to the system, in bytes."),
+		returns:  counter("memory_returns_total", "Collections made to return free memory to the system, as a rule after a wave of sessions."),
+		returned: counter("memory_returned_bytes_total", "Memory returned to the system by the collections of memory_returns_total, in bytes."),
 	}
 }
 

@@ -88,7 +88,8 @@ type statsOutput struct {
 		Sessions   int     `json:"sessions"`
 		Limit      int     `json:"sessions_limit" doc:"0 is none."`
 		Ready      bool    `json:"ready" doc:"What /readyz says."`
-		Draining   bool    `json:"draining"`
+		Leaving    bool    `json:"leaving" doc:"The process has been told to stop; it may still accept sessions (--drain-wait)."`
+		Draining   bool    `json:"draining" doc:"Sessions are being closed."`
 		Entries    int     `json:"wheel_entries"`
 		Queued     int     `json:"wheel_queued"`
 		Watchdog   int64   `json:"wheel_watchdog"`
@@ -159,7 +160,8 @@ func (s server) stats(context.Context, *struct{}) (*statsOutput, error) {
 	st := s.g.Stats()
 	out := &statsOutput{}
 	b := &out.Body
-	b.Sessions, b.Limit, b.Ready, b.Draining = st.Sessions, st.Limit, unready(s.g) == "", st.Draining
+	b.Sessions, b.Limit, b.Ready = st.Sessions, st.Limit, unready(s.g) == ""
+	b.Leaving, b.Draining = st.Leaving, st.Draining
 	b.Entries, b.Queued, b.Watchdog, b.Paused = st.Wheel.Entries, st.Wheel.Queued, st.Wheel.Watchdog, st.Wheel.Paused.Seconds()
 	b.Goroutines = runtime.NumGoroutine()
 	return out, nil
