@@ -39,6 +39,10 @@ func (g *Gateway) newWheel() error {
 func (g *Gateway) due(s *Session) {
 	f := s.facts()
 	deadline, do := f.next()
+	if do == actPing && s.conn.Backlogged() {
+		f.pingWait = 0 // the ping has to wait, and no other deadline waits for it
+		deadline, do = f.next()
+	}
 	if deadline > g.wheel.Now() {
 		return // touched this very moment
 	}

@@ -295,6 +295,35 @@ func TestBackloggedIsNotPinged(t *testing.T) {
 	})
 }
 
+// TestBackloggedHasOtherDeadlines: a ping that waits for its turn holds up no deadline
+// that ends the session.
+func TestBackloggedHasOtherDeadlines(t *testing.T) {
+	for _, want := range []gateway.Reason{gateway.ReasonMessageTimeout, gateway.ReasonIdleTimeout} {
+		t.Run(want.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				f := start(t, func(cfg *gateway.Config) {
+					cfg.PingInterval, cfg.MessageTimeout, cfg.SessionTimeout = 5*time.Second, 30*time.Second, 40*time.Second
+				})
+				conn := f.rawDial("/ws")
+				s := f.one()
+				if err := s.Send(wsconn.Binary, []byte(strings.Repeat("x", 120))); err != nil {
+					t.Fatal(err)
+				}
+				if want == gateway.ReasonMessageTimeout {
+					_, _ = conn.Write([]byte{0x82})
+				}
+				for range 50 { // it reads slowly, until it is hung up on
+					time.Sleep(time.Second)
+					_, _ = conn.Read(make([]byte, 1))
+				}
+				if r := s.Reason(); r != want {
+					t.Errorf("closed as %v; want %v", r, want)
+				}
+			})
+		})
+	}
+}
+
 // TestEarlierDeadlines has the other events of the table in next. The session is filed
 // for its timeout, half an hour away, or for a pong timeout as long.
 func TestEarlierDeadlines(t *testing.T) {
