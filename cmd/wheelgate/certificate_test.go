@@ -308,3 +308,21 @@ func TestCertificateExpiryIsAMetric(t *testing.T) {
 		t.Error(problems, err)
 	}
 }
+
+// TestFirstWarningsHeedTheLogLevel: certificates are looked at before anything is served.
+func TestFirstWarningsHeedTheLogLevel(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certifyFor(t, cert, key, 1, -2*day, -day)
+	for level, want := range map[string]bool{"error": true, "disabled": false} {
+		o := try(t, nil, "--listen", taken.Addr().String(), "--tls-cert", cert, "--tls-key", key, "--log-level", level)
+		if got := strings.Contains(o.stderr, "Clients will not accept the certificate"); o.code != exitFailure || got != want {
+			t.Errorf("level %s, exit %d: %s", level, o.code, o.stderr)
+		}
+	}
+}

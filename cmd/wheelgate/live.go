@@ -51,10 +51,8 @@ func (l *live) adminTokens() func() []string {
 	return func() []string { return *l.tokens.value.Load() }
 }
 
-// during runs serve, and itself meanwhile. The level of logs is ours for that time.
+// during runs serve, and itself meanwhile.
 func (l *live) during(serve func() error) error {
-	defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
-	setLogLevel(&l.current.options)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Ignore(syscall.SIGHUP) // while the rest ends

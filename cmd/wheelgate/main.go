@@ -11,6 +11,7 @@ import (
 	"log"
 	"os"
 
+	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v3"
 )
 
@@ -93,6 +94,8 @@ func newCommand(environ []string, stdout io.Writer, stderr *logWriter) *cli.Comm
 		OnUsageError:    onUsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
 		Action: action(func(ctx context.Context, r *resolved, again reading) error {
+			defer zerolog.SetGlobalLevel(zerolog.GlobalLevel())
+			setLogLevel(&r.options) // before the first line
 			return serveUntilSignal(ctx, &r.options, newLive(r, again, stderr))
 		}),
 		Commands: []*cli.Command{{
