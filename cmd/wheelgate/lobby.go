@@ -151,14 +151,13 @@ func (l *lobby) stays(g *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(g)
-	if l.leaving != g {
-		return
-	}
-	l.leaving = nil
-	l.tell()
-	if g.cut {
+	if g.cut { // for one that may have found another place meanwhile
 		g.cut = false
 		_ = g.SetReadDeadline(time.Now().Add(adminHeaderTimeout))
+	}
+	if l.leaving == g {
+		l.leaving = nil
+		l.tell()
 	}
 }
 
