@@ -18,7 +18,7 @@ func (g *Gateway) newWheel() error {
 		Deadline: func(s *Session) int64 { at, _ := s.facts().next(); return at },
 		Fire:     g.due,
 		Panicked: func(s *Session, value any) {
-			g.log.Error().Str("session", s.ID()).Interface("panic", value).Bytes("stack", debug.Stack()).
+			g.log.Error().Str("session", s.ID()).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).
 				Msg("Session expiry panicked")
 		},
 		Paused:   g.logPause,

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func (g *Gateway) logPause(d time.Duration) {
 
 // logPanic reports a panic of a Hook.
 func (g *Gateway) logPanic(value any, stack []byte) {
-	g.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("Session handler panicked")
+	g.log.Error().Str("panic", fmt.Sprint(value)).Bytes("stack", stack).Msg("Session handler panicked")
 }
 
 func (g *Gateway) logOpened(s *Session) {

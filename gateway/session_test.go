@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lxzan/gws"
+	"github.com/rs/zerolog"
 
 	"github.com/wheelgate/wheelgate/gateway"
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
@@ -254,10 +255,15 @@ func TestPanickingHook(t *testing.T) {
 
 func TestPanickingOpenHook(t *testing.T) {
 	onBoth(t, func(t *testing.T) {
+		log := &logged{}
 		f := start(t, func(cfg *gateway.Config) {
-			cfg.Hooks.Open = func(*gateway.Session) { panic("hook") }
+			cfg.Hooks.Open = func(*gateway.Session) { panic(errors.New("hook")) }
+			cfg.Logger = zerolog.New(log)
 		})
 		f.dial("/ws").expectClose(t, 1011, "internal")
+		if lines := log.with("Session handler panicked"); len(lines) != 1 || lines[0]["panic"] != "hook" {
+			t.Errorf("logged: %v", lines)
+		}
 		waitFor(t, "the session to be gone", func() bool { return f.Stats().Sessions == 0 })
 	})
 }

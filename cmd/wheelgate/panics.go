@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"runtime/debug"
 
@@ -35,7 +36,7 @@ func (p *panics) guard(next http.Handler) http.Handler {
 			}
 			if v != http.ErrAbortHandler {
 				p.total.Inc()
-				p.log.Error().Interface("panic", v).Str("method", r.Method).Str("path", r.URL.Path).
+				p.log.Error().Str("panic", fmt.Sprint(v)).Str("method", r.Method).Str("path", r.URL.Path).
 					Bytes("stack", debug.Stack()).Msg("HTTP handler panicked")
 			}
 			panic(http.ErrAbortHandler)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,7 +20,7 @@ func TestHandlerPanic(t *testing.T) {
 		if r.URL.Path == "/abort" {
 			panic(http.ErrAbortHandler)
 		}
-		panic("no such luck")
+		panic(errors.New("no such luck")) // has no exported field
 	})))
 	defer server.Close()
 	for _, path := range []string{"/abort", "/v1/stats"} {
