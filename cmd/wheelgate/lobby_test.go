@@ -69,6 +69,7 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 			if got := request(t, conn, "POST", "/", "x"); got != http.StatusOK {
 				t.Fatalf("status %d", got)
 			}
+			synctest.Wait() // they become idle one after the other
 		}
 		for i := range 4 {
 			begun := time.Now()
