@@ -112,6 +112,9 @@ func (l *live) metrics() []prometheus.Collector {
 // that have changed and cannot. If one is bad, nothing changes.
 func (l *live) reload(ctx context.Context) {
 	next, err := l.resolve(ctx)
+	if ctx.Err() != nil {
+		return // the program ends, and the settings need not be wrong
+	}
 	if err == nil {
 		err = errors.Join(l.acceptable(l.public, next.pair), l.acceptable(l.admin, next.adminPair))
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/rs/zerolog"
 )
 
 // serialAt is the number of the certificate that addr shows.
@@ -197,4 +201,18 @@ func TestHangupsUntilTheEnd(t *testing.T) {
 	for process.Signal(syscall.SIGHUP) == nil { // until it is gone
 	}
 	p.wantExit(t, exitDone)
+}
+
+// TestReloadAmidTheEndTellsOfNoFault: a file that hangs is given up then.
+func TestReloadAmidTheEndTellsOfNoFault(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var log bytes.Buffer
+	l := &live{log: zerolog.New(&log), resolve: func(ctx context.Context) (*resolved, error) {
+		stop()
+		return nil, ctx.Err()
+	}}
+	l.reload(ctx)
+	if log.Len() != 0 {
+		t.Errorf("logged: %s", &log)
+	}
 }
