@@ -89,27 +89,17 @@ func closesOf(values map[string]float64) map[string]int {
 	return closes
 }
 
-// collect has the program make garbage, long messages to nobody, until it has collected
-// some times: what the clients left is gone then, pools included. It returns how large
-// the heap may become, by the least of them: what is made meanwhile is kept until the next.
+// collect has the program collect its garbage some times: what the clients left is gone
+// then, pools included. It returns how large the heap may become, by the least of them.
 func (s *tempest) collect() (heap int) {
 	o := s.newOperator(rand.New(rand.NewPCG(s.seed, 0)))
 	defer o.client.CloseIdleConnections()
 	heap = math.MaxInt
-	long := strings.Repeat("n", 60_000)
-	for first, done := -1, 0; done < 5 && !s.gone(); {
-		values := s.measure()
-		if first < 0 {
-			first = int(values["go_gc_duration_seconds_count"])
+	for range 5 {
+		if _, ok := o.call(s.ctx, http.MethodGet, "/debug/pprof/heap?gc=1", "", 200); !ok || s.gone() {
+			break
 		}
-		if done = int(values["go_gc_duration_seconds_count"]) - first; done >= 2 {
-			heap = min(heap, int(values["go_memstats_next_gc_bytes"]))
-		}
-		for range 20 {
-			if _, ok := o.call(s.ctx, http.MethodPost, "/v1/broadcast", long, 200); !ok {
-				return heap
-			}
-		}
+		heap = min(heap, int(s.measure()["go_memstats_next_gc_bytes"]))
 	}
 	return heap
 }
