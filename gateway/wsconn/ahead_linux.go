@@ -2,8 +2,9 @@ package wsconn
 
 import "golang.org/x/sys/unix"
 
-// aheadBytes is what is read ahead of a connection, in bytes: most messages are shorter.
-const aheadBytes = loopBuffer / senderSize
+// aheadBytes is what is read ahead of a connection, in bytes: no more than the least that a
+// turn has room for. Most messages are shorter.
+const aheadBytes = leastInput
 
 // ahead is what was read of connections whose turns come next, with one system call
 // through a ring: a third of what a read costs is the call.
@@ -20,7 +21,7 @@ func (l *loop) readAhead() {
 		return
 	}
 	if l.ahead.buf == nil {
-		l.ahead.buf = make([]byte, loopBuffer)
+		l.ahead.buf = make([]byte, senderSize*aheadBytes)
 	}
 	reads := l.ahead.reads[:n]
 	for i, e := range l.pending[:n] {
