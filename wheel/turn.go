@@ -74,8 +74,8 @@ func (w *Wheel[T]) armNear() {
 
 // fired is the engine's callback. It says only "look now".
 func (w *Wheel[T]) fired(m int64) {
+	w.armed.And(^(uint64(1) << (uint(m) % slots))) // before the doubt is cleared, see watch
 	w.doubted.CompareAndSwap(m, 0)
-	w.armed.And(^(uint64(1) << (uint(m) % slots)))
 	if m <= w.clock.ready() {
 		w.poke()
 	} // else the wall clock jumped, or a turn was late: armed again next turn
@@ -100,8 +100,12 @@ func (w *Wheel[T]) watch() {
 		return // in time, or being served
 	}
 	w.serving.Unlock()
-	if w.armed.Load()&(1<<(uint(m)%slots)) != 0 && w.doubted.CompareAndSwap(0, m) {
+	bit := uint64(1) << (uint(m) % slots)
+	if w.armed.Load()&bit != 0 && w.doubted.CompareAndSwap(0, m) {
 		w.doubtedAt = w.clock.elapsed()
+		if w.armed.Load()&bit == 0 { // the report came amid this, and has found no doubt to clear
+			w.doubted.CompareAndSwap(m, 0)
+		}
 	}
 	w.poke()
 }
