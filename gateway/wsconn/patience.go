@@ -16,6 +16,7 @@ type patience struct {
 	mu    sync.Mutex
 	known bool // the kernel tells
 	acked uint64
+	until time.Time   // the write deadline
 	timer *time.Timer // looks from time to time; nil when over, or not known
 }
 
@@ -43,7 +44,8 @@ func (p *patience) ask() (acked uint64, known bool) {
 }
 
 func (p *patience) extend() {
-	_ = p.c.conn.SetWriteDeadline(time.Now().Add(p.c.transport.cfg.WriteTimeout))
+	p.until = time.Now().Add(p.c.transport.cfg.WriteTimeout)
+	_ = p.c.conn.SetWriteDeadline(p.until)
 }
 
 // again is the timer's.
@@ -56,21 +58,20 @@ func (p *patience) again() {
 	}
 }
 
-// look gives the write timeout anew if the peer has acknowledged something, and reports that.
-func (p *patience) look() (progress bool) {
+// look gives the write timeout anew if the peer has acknowledged something. It reports
+// whether some of it is left: the timer may have seen the last progress before.
+func (p *patience) look() (lasts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lookLocked()
+	p.lookLocked()
+	return p.known && time.Now().Before(p.until)
 }
 
-func (p *patience) lookLocked() (progress bool) {
-	acked, known := p.ask()
-	if !known || acked <= p.acked {
-		return false
+func (p *patience) lookLocked() {
+	if acked, known := p.ask(); known && acked > p.acked {
+		p.acked = acked
+		p.extend()
 	}
-	p.acked = acked
-	p.extend()
-	return true
 }
 
 // end leaves no deadline, which a later try would meet.
