@@ -28,6 +28,7 @@ func (g *Gateway) Broadcast(op wsconn.Opcode, payload []byte) (int, error) {
 	// Before the first send: a session must not expire with the message on its way.
 	g.wheel.Touch(&g.lastBroadcast)
 	n := g.fanOut(f)
+	f.Done()
 	g.metrics.sent.Add(float64(n))
 	g.metrics.broadcast.Observe(time.Since(start).Seconds())
 	return n, nil

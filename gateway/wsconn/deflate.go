@@ -209,23 +209,27 @@ func (f *Frame) compressed(threshold int, window uint8) *Frame {
 
 // form is f as it was deflated for a window of that size, nil if it was not.
 func (f *Frame) form(window uint8) *Frame {
-	form := f.forms.Load()
-	for form != nil && form.window != window {
-		form = form.forms.Load()
+	for form := f.forms.Load(); form != nil; form = form.next {
+		if form.window == window {
+			return form.Frame
+		}
 	}
-	return form
+	return nil
 }
+
+// Done says that f is sent to nobody any more: it need not keep its deflated forms for
+// other receivers.
+func (f *Frame) Done() { f.forms.Store(nil) }
 
 func (f *Frame) newForm(payload []byte, window uint8) *Frame {
 	f.deflating.Lock()
 	defer f.deflating.Unlock()
-	form := f.form(window)
-	if form == nil {
-		form = f.deflate(payload, window)
-		form.forms.Store(f.forms.Load())
-		f.forms.Store(form)
+	deflated := f.form(window)
+	if deflated == nil {
+		deflated = f.deflate(payload, window)
+		f.forms.Store(&form{deflated, f.forms.Load()})
 	}
-	return form
+	return deflated
 }
 
 // payload is what follows the header of a server's frame, which has no mask.

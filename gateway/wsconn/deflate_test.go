@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"weak"
 )
 
 func TestOffers(t *testing.T) {
@@ -204,4 +206,33 @@ func BenchmarkDeflate(b *testing.B) {
 			})
 		}
 	}
+}
+
+// TestOutboxKeepsOneForm: who has one form of a frame queued, or the frame itself when it is
+// sent to nobody any more, has no memory but that, as the budget counts it.
+func TestOutboxKeepsOneForm(t *testing.T) {
+	f, err := NewFrame(Text, jsonText(64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forms []weak.Pointer[Frame]
+	for window := uint8(minWindow); window <= maxWindow; window++ {
+		forms = append(forms, weak.Make(f.compressed(1, window)))
+	}
+	queued := f.compressed(1, 11)
+	runtime.GC()
+	for i, form := range forms {
+		if form.Value() == nil {
+			t.Errorf("the form for window %d is not kept for the next receiver", minWindow+i)
+		}
+	}
+	f.Done()
+	runtime.GC()
+	for i, form := range forms {
+		if kept := form.Value(); kept != nil && kept != queued {
+			t.Errorf("the form for window %d is kept on", minWindow+i)
+		}
+	}
+	runtime.KeepAlive(queued)
+	runtime.KeepAlive(f)
 }

@@ -27,8 +27,15 @@ type Frame struct {
 	window uint8        // of a form: for which size of it, see Frame.compressed
 	queued atomic.Int32 // outboxes that have it and were not chosen by their budget
 
-	deflating sync.Mutex            // one form at a time
-	forms     atomic.Pointer[Frame] // the first of the deflated ones, linked by this; without a wire if not worth it
+	deflating sync.Mutex           // one form at a time
+	forms     atomic.Pointer[form] // the deflated ones; without a wire if not worth it
+}
+
+// form is one deflated form in the list of a Frame's. An outbox that keeps the form does
+// not keep the others by it.
+type form struct {
+	*Frame
+	next *form
 }
 
 // memory is what f takes, in bytes.
