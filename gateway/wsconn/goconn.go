@@ -214,22 +214,27 @@ func (c *goroutineConn) startFlusherLocked() {
 	c.transport.running.Go(c.flush)
 }
 
-// chunks are the buffers in which flushers gather small frames.
-var chunks = sync.Pool{New: func() any { return new([writeChunk]byte) }}
+// flushing is what a flusher needs.
+type flushing struct {
+	buf      [writeChunk]byte // for gathering small frames
+	patience patience
+}
+
+var flushings = sync.Pool{New: func() any { return new(flushing) }}
 
 // flush writes the outbox until it is empty, half-closes if that was the close
 // frame, and ends.
 func (c *goroutineConn) flush() {
-	buf := chunks.Get().(*[writeChunk]byte)
-	patience := c.newPatience()
+	with := flushings.Get().(*flushing)
+	with.patience.begin(c)
 	for {
 		c.mu.Lock()
-		chunk := c.out.claim(buf[:0])
+		chunk := c.out.claim(with.buf[:0])
 		if chunk == nil || c.lost {
 			break
 		}
 		c.mu.Unlock()
-		n, err := c.writeWaiting(chunk, patience)
+		n, err := c.writeWaiting(chunk, &with.patience)
 		c.mu.Lock()
 		c.out.wrote(n)
 		c.mu.Unlock()
@@ -237,7 +242,7 @@ func (c *goroutineConn) flush() {
 			c.lose(err, true)
 		}
 	}
-	patience.end()
+	with.patience.end()
 	if c.closing && !c.lost {
 		c.closeWritten = true
 		c.mu.Unlock()
@@ -250,7 +255,7 @@ func (c *goroutineConn) flush() {
 	done := c.flusher
 	c.flusher = nil
 	c.mu.Unlock()
-	chunks.Put(buf)
+	flushings.Put(with)
 	close(done)
 }
 
@@ -258,19 +263,21 @@ func (c *goroutineConn) flush() {
 // went before, so that a slow peer is not taken for a stuck one.
 // (A tls.Conn cannot go on after a timeout: there a chunk goes or it does not.)
 func (c *goroutineConn) writeWaiting(p []byte, patience *patience) (int, error) {
-	if !patience.known {
-		patience.extend()
-	} else {
-		patience.look()
-	}
+	patience.next()
 	n, err := c.conn.Write(p)
 	c.traffic.sent.Add(uint64(n))
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return n, err
-	case n > 0 || c.raw != nil && patience.look():
+	case n > 0:
 		return n, nil
-	case c.raw == nil || patience.known:
+	case c.raw == nil:
+		return 0, ErrWriteTimeout
+	}
+	switch lasts, known := patience.look(); {
+	case lasts:
+		return 0, nil
+	case known:
 		return 0, ErrWriteTimeout
 	}
 	// The poller wants a third of the socket's buffer free; a peer that has

@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"crypto/tls"
 	"net"
 	"os"
 	"runtime"
@@ -38,10 +39,30 @@ func TestTimerSeesProgressFirst(t *testing.T) {
 	c := newGoroutineConn(NewGoroutine(faultConfig), server)
 	conn := &expiring{Conn: server, tcp: server}
 	c.conn = conn
-	conn.patience = c.newPatience()
+	conn.patience = new(patience)
+	conn.patience.begin(c)
 	conn.patience.timer.Stop() // the test is the timer
+	conn.patience.look()
 	defer conn.patience.end()
 	if n, err := c.writeWaiting([]byte("hello"), conn.patience); n != 0 || err != nil {
 		t.Errorf("writing: %d, %v", n, err)
+	}
+}
+
+// TestPatienceIsFree: under TLS each message has a flusher, which asks the kernel nothing
+// and allocates nothing for its patience unless the peer needs it.
+func TestPatienceIsFree(t *testing.T) {
+	server, _ := tcpPair(t)
+	defer func() { _ = server.Close() }()
+	c := newGoroutineConn(NewGoroutine(faultConfig), tls.Server(server, nil))
+	p := new(patience)
+	flush := func() {
+		p.begin(c)
+		p.next()
+		p.end()
+	}
+	flush()
+	if n := testing.AllocsPerRun(100, flush); n != 0 || p.known {
+		t.Errorf("%v allocations; asked: %t", n, p.known)
 	}
 }
