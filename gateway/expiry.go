@@ -15,7 +15,7 @@ func (g *Gateway) newWheel() error {
 	w, err := wheel.New(wheel.Config[Session]{
 		Tick:     g.cfg.EffectiveTick(),
 		Rate:     g.cfg.ExpiryRate,
-		Deadline: func(s *Session) int64 { at, _ := s.facts().next(); return at },
+		Deadline: func(s *Session) int64 { at, _ := s.next(s.facts()); return at },
 		Fire:     g.due,
 		Panicked: func(s *Session, value any) {
 			g.log.Error().Str("session", s.ID()).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).
@@ -35,14 +35,28 @@ func (g *Gateway) newWheel() error {
 	return nil
 }
 
+// next is f.next, but a due ping waits for a peer with a backlog, which would have to
+// read all that first: the write timeout judges such a peer. No other deadline waits for
+// the ping. It is tried again after the lesser of a ping wait and a pong wait, since a try
+// in each step would take ExpiryRate from the others where many have a backlog.
+func (s *Session) next(f facts) (deadline int64, do action) {
+	deadline, do = f.next()
+	now := s.g.wheel.Now()
+	if do != actPing || deadline > now || !s.conn.Backlogged() {
+		return deadline, do
+	}
+	retry := now + min(f.pingWait, f.pongWait)
+	f.pingWait = 0
+	if deadline, do = f.next(); deadline < retry {
+		return deadline, do
+	}
+	return retry, actPing
+}
+
 // due does what s's deadline asks for. The wheel files s again afterwards.
 func (g *Gateway) due(s *Session) {
 	f := s.facts()
-	deadline, do := f.next()
-	if do == actPing && s.conn.Backlogged() {
-		f.pingWait = 0 // the ping has to wait, and no other deadline waits for it
-		deadline, do = f.next()
-	}
+	deadline, do := s.next(f)
 	if deadline > g.wheel.Now() {
 		return // touched this very moment
 	}

@@ -36,4 +36,10 @@ func (g *Gateway) Check() error {
 func (s *Session) TouchIn() { s.hear(ActivityIn) }
 
 // Decide is what the wheel asks of a session.
-func (s *Session) Decide() { s.facts().next() }
+func (s *Session) Decide() { s.DueIn() }
+
+// DueIn is in how many steps the wheel looks at a session again.
+func (s *Session) DueIn() int64 {
+	at, _ := s.next(s.facts())
+	return at - s.g.wheel.Now()
+}

@@ -93,9 +93,7 @@ func (p pinger) read(payload []byte, key *sessionKey) (step uint32, after time.D
 	return binary.BigEndian.Uint32(b[8:]), time.Duration(binary.BigEndian.Uint64(b)), ok
 }
 
-// ping asks for a sign of life. It is not for a peer that has not taken yet what waits
-// for it, which would have to read all that first. The write timeout judges such a peer,
-// and it is asked in the first step in which nothing waits.
+// ping asks for a sign of life.
 func (s *Session) ping() {
 	now := s.g.wheel.Now()
 	undo := s.asked.ping(now) // before the send: the answer may be there first

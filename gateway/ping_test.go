@@ -238,6 +238,9 @@ func TestPongBehindAMessage(t *testing.T) {
 			if r := s.Reason(); r != gateway.ReasonNone {
 				t.Fatalf("closed as %v before the pong could be there", r)
 			}
+			for len(pings) > 1 {
+				<-pings // a first one came before it talked
+			}
 			if answers {
 				_, _ = conn.Write(pong(<-pings))
 			}
@@ -291,6 +294,27 @@ func TestBackloggedIsNotPinged(t *testing.T) {
 		time.Sleep(23 * time.Second)
 		if r := s.Reason(); r != gateway.ReasonPongTimeout {
 			t.Errorf("closed as %v; want pong_timeout", r)
+		}
+	})
+}
+
+// TestBackloggedIsTriedAgainRarely: a ping that waits takes no turn of the wheel in each step.
+func TestBackloggedIsTriedAgainRarely(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := start(t, func(cfg *gateway.Config) {
+			cfg.PingInterval, cfg.PongTimeout, cfg.WriteTimeout = 5*time.Second, 5*time.Second, time.Hour
+		})
+		_ = f.rawDial("/ws")
+		s := f.one()
+		if err := s.Send(wsconn.Binary, []byte(strings.Repeat("x", 2000))); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second) // the ping is overdue
+		for range 100 {
+			if in := s.DueIn(); in < 2 {
+				t.Fatalf("looked at again in %d steps", in)
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
 	})
 }
