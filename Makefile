@@ -37,6 +37,8 @@ fuzz: ## run each fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzGuard -fuzztime $(FUZZTIME) ./gateway/wsconn
 	$(GO) test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) ./gateway/wsconn
 	$(GO) test -run '^$$' -fuzz FuzzAgainstGws -fuzztime $(FUZZTIME) ./gateway/wsconn
+	$(GO) test -run '^$$' -fuzz FuzzUTF8 -fuzztime $(FUZZTIME) ./gateway/wsconn
+	$(GO) test -run '^$$' -fuzz FuzzDeflate -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./gateway/wsconn
 	$(GO) test -run '^$$' -fuzz FuzzFrames -fuzztime $(FUZZTIME) ./loadtest/client
 	$(GO) test -run '^$$' -fuzz FuzzMask -fuzztime $(FUZZTIME) ./loadtest/client
 
