@@ -47,7 +47,7 @@ func (m *doorMetrics) register(r *prometheus.Registry, public *handshakes, admin
 	for _, reason := range []string{refusedShare, refusedDeadline} {
 		m.refused.WithLabelValues(reason)
 	}
-	for _, reason := range []string{evictedIdle, evictedAnswered, evictedWaiting} {
+	for _, reason := range []string{evictedIdle, evictedHeader, evictedAnswered, evictedWaiting} {
 		m.evicted.WithLabelValues(reason)
 	}
 	for _, cause := range []string{tlsDeadline, tlsHungUp, tlsNoTLS, tlsAlert, tlsProtocol} {

@@ -26,14 +26,15 @@ const (
 // Reasons of wheelgate_admin_connections_evicted_total.
 const (
 	evictedIdle     = "idle"     // nothing was asked for a second
+	evictedHeader   = "header"   // a request's header was not whole after a second
 	evictedAnswered = "answered" // refused, and the body had still not come
 	evictedWaiting  = "waiting"  // the request waited for its turn, and got a 503
 )
 
 // lobby is a listener for operators and their programs. It bounds the connections. Who
 // comes beyond waits, and gets the place of the next one that is answered, or of the one
-// that has been idle the longest, for a second at least. No request is cut that has begun
-// to arrive.
+// that has been idle the longest, for a second at least. A header that takes longer than
+// that counts as idle. No request is cut whose header has arrived.
 type lobby struct {
 	net.Listener
 	most    int
@@ -50,6 +51,15 @@ type lobby struct {
 	yielding list.List // of *guest: who may be told to, the longest idle first
 }
 
+// phase is what a guest is about.
+type phase int8
+
+const (
+	quiet   phase = iota // nothing has come of its next request
+	asking               // some of the header has
+	serving              // the header is whole
+)
+
 // guest is a connection in the lobby.
 type guest struct {
 	net.Conn
@@ -60,8 +70,9 @@ type guest struct {
 	since  time.Time
 	reason string
 	yield  func() // has it leave soon; called with the lock held
-	cut    bool   // its Read was told to end
-	gone   bool   // closed
+	phase  phase
+	cut    bool // its Read was told to end
+	gone   bool // closed
 }
 
 func newLobby(l net.Listener, most int, evicted *prometheus.CounterVec) *lobby {
@@ -129,6 +140,11 @@ func (l *lobby) enter() (entered bool, wait time.Duration) {
 func (l *lobby) mayYield(g *guest, reason string, left time.Duration, yield func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.offer(g, reason, left, yield)
+}
+
+// offer is mayYield with the lock held.
+func (l *lobby) offer(g *guest, reason string, left time.Duration, yield func()) {
 	l.forget(g)
 	if g.gone {
 		return // the server may tell of what it did before it saw that
@@ -150,6 +166,27 @@ func (l *lobby) mayYield(g *guest, reason string, left time.Duration, yield func
 func (l *lobby) stays(g *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.keep(g)
+}
+
+// heard says that something came from g, which then stays. A header has a second from
+// its first byte on, however often another one comes.
+func (l *lobby) heard(g *guest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch g.phase {
+	case quiet:
+		g.phase = asking
+		l.keep(g)
+		l.offer(g, evictedHeader, evictAfter, g.stopReading)
+	case serving:
+		l.keep(g)
+	case asking:
+	}
+}
+
+// keep is stays with the lock held.
+func (l *lobby) keep(g *guest) {
 	l.forget(g)
 	if g.cut { // for one that may have found another place meanwhile
 		g.cut = false
@@ -192,11 +229,19 @@ func (l *lobby) claimed(g *guest) bool {
 func (l *lobby) state(conn net.Conn, state http.ConnState) {
 	g := guestOf(conn)
 	switch state {
-	case http.StateActive:
-		l.stays(g) // where the request was buffered already
+	case http.StateActive: // the header has come
+		l.enterPhase(g, serving)
+		l.stays(g)
 	case http.StateIdle:
+		l.enterPhase(g, quiet)
 		l.mayYield(g, evictedIdle, evictAfter, g.stopReading)
 	}
+}
+
+func (l *lobby) enterPhase(g *guest, p phase) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g.phase = p
 }
 
 // guestOf returns the guest that conn runs over.
@@ -216,23 +261,24 @@ func (g *guest) stopReading() {
 // hurry bounds what is left of linger. The lock is held.
 func (g *guest) hurry() { _ = g.SetReadDeadline(time.Now().Add(shortLinger)) }
 
-// Read implements net.Conn. What arrives makes g stay, even at the last moment.
+// Read implements net.Conn. What arrives makes a quiet g stay, even at the last moment.
 func (g *guest) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && g.isCut() {
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && g.mayStay() {
 		_ = g.SetReadDeadline(time.Now().Add(lastLook))
 		n, err = g.Conn.Read(p)
 	}
 	if n > 0 {
-		g.lobby.stays(g)
+		g.lobby.heard(g)
 	}
 	return n, err
 }
 
-func (g *guest) isCut() bool {
+// mayStay reports whether g's Read was told to end before anything came.
+func (g *guest) mayStay() bool {
 	g.lobby.mu.Lock()
 	defer g.lobby.mu.Unlock()
-	return g.cut
+	return g.cut && g.phase == quiet
 }
 
 // Close implements net.Conn.

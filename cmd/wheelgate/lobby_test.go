@@ -107,6 +107,37 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 	})
 }
 
+// TestSlowHeadersGiveWay a second after their first byte, though more of them comes all the
+// time: four places for 40 of them, and the bytes of none extend its time.
+func TestSlowHeadersGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := newLobbyDoor(t, 4, nil, readBody)
+		var drips sync.WaitGroup
+		defer drips.Wait() // for adminHeaderTimeout at most
+		for range 40 {
+			conn := p.dial(t)
+			drips.Go(func() {
+				_, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nX: ")
+				for err == nil {
+					time.Sleep(300 * time.Millisecond)
+					_, err = io.WriteString(conn, "x")
+				}
+			})
+		}
+		synctest.Wait()
+		begun := time.Now()
+		if got := request(t, p.dial(t), "GET", "/livez", ""); got != http.StatusOK {
+			t.Errorf("status %d", got)
+		}
+		if took := time.Since(begun); took > 10*(time.Second+lastLook) {
+			t.Errorf("waited %v", took)
+		}
+		if got := testutil.ToFloat64(l.evicted.WithLabelValues(evictedHeader)); got < 37 {
+			t.Errorf("%v evicted; want 37 or more", got)
+		}
+	})
+}
+
 // TestBusyBackendsLoseNothing: those that wait get the places of those that are answered.
 func TestBusyBackendsLoseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
