@@ -76,13 +76,14 @@ func count(low, high int, field func(*options) *int) rule {
 }
 
 func size(low, high int, field func(*options) *int) rule {
-	allowed := fmt.Sprintf("a size from %d to %d bytes, such as 65536, 64KiB or 1MiB", low, high)
+	allowed := fmt.Sprintf("a size from %d to %d bytes, such as 65536, 64KiB, 1MiB or 1GiB", low, high)
 	return reading("size", allowed, func(text string) (int, bool) {
 		unit := 1
-		if s, ok := strings.CutSuffix(text, "KiB"); ok {
-			text, unit = s, 1<<10
-		} else if s, ok := strings.CutSuffix(text, "MiB"); ok {
-			text, unit = s, 1<<20
+		for i, suffix := range []string{"KiB", "MiB", "GiB"} {
+			if number, ok := strings.CutSuffix(text, suffix); ok {
+				text, unit = number, 1<<(10*(i+1))
+				break
+			}
 		}
 		n, ok := digits(text)
 		return n * unit, ok && n <= high/unit && n*unit >= low

@@ -54,7 +54,7 @@ var samples = map[string]struct{ good, bad []string }{
 	"message-timeout":       {[]string{"20ms", "30s"}, []string{"", "0s", "-1s", "30"}},
 	"partial-budget":        {[]string{"1024", "64MiB"}, []string{"", "0", "1023", "2GiB"}},
 	"outbox-budget":         {[]string{"0", "1MiB", "1048576", "1024MiB"}, []string{"", "0s", "1MB", "1023KiB", "1025MiB", "-1"}},
-	"max-message":           {[]string{"1", "64KiB", "1MiB", "1073741824"}, []string{"", "0", "1073741825", "1kib", "-1KiB"}},
+	"max-message":           {[]string{"1", "64KiB", "1MiB", "1GiB", "1073741824"}, []string{"", "0", "1073741825", "1kib", "-1KiB", "2GiB", "1MiBKiB", "1KiBMiB", "GiB"}},
 	"max-sessions":          {[]string{"0", "268435456"}, []string{"", "-1", "268435457"}},
 	"expiry-rate":           {[]string{"0", "1000000000"}, []string{"", "-1", "1000000001"}},
 	"log-level":             {[]string{"trace", "debug", "info", "warn", "error", "disabled"}, []string{"", "fatal", "INFO", "1"}},
