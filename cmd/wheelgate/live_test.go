@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -190,6 +191,26 @@ func TestAdminTLSAndTokensInRotation(t *testing.T) {
 	if status, _ := get(t, "http://"+p.admin+"/livez"); status != http.StatusBadRequest {
 		t.Errorf("plain HTTP: %d", status)
 	}
+}
+
+// TestHangupAmidTheStart, while a file is read that comes slowly, ends nothing.
+func TestHangupAmidTheStart(t *testing.T) {
+	pipe := fifo(t, filepath.Join(t.TempDir(), "pipe"))
+	p, process := launch(t, "--env-file", pipe, "--drain-window=0s")
+	wrote := make(chan error, 1)
+	go func() {
+		writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when it is being read
+		if err == nil {
+			err = errors.Join(process.Signal(syscall.SIGHUP), writer.Close())
+		}
+		wrote <- err
+	}()
+	p.listening(t)
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+	_ = process.Signal(syscall.SIGTERM)
+	p.wantExit(t, exitDone)
 }
 
 // TestHangupsUntilTheEnd: none of them ends the program, whatever it is doing.

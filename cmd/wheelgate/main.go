@@ -10,6 +10,8 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v3"
@@ -28,6 +30,7 @@ type exitCode int
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 func main() {
+	signal.Ignore(syscall.SIGHUP) // from the start, which may take filePatience for each file
 	os.Exit(run(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr))
 }
 

@@ -101,6 +101,14 @@ func start(t *testing.T, args ...string) (p *program, stop func()) {
 // startProcess is start as a process of its own, for real signals.
 func startProcess(t *testing.T, args ...string) (p *program, process *os.Process) {
 	t.Helper()
+	p, process = launch(t, args...)
+	p.listening(t)
+	return p, process
+}
+
+// launch is startProcess without a wait for it to listen.
+func launch(t *testing.T, args ...string) (p *program, process *os.Process) {
+	t.Helper()
 	p = &program{log: &transcript{}, code: make(chan int, 1)}
 	cmd := exec.Command(os.Args[0], append(anyPorts, args...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
@@ -115,7 +123,6 @@ func startProcess(t *testing.T, args ...string) (p *program, process *os.Process
 		p.code <- cmd.ProcessState.ExitCode()
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	p.listening(t)
 	return p, cmd.Process
 }
 
