@@ -108,8 +108,8 @@ func (c capacity) sessions(asked int) (n int, bound string) {
 // is nothing.
 func limitSessions(o *options, c capacity, log zerolog.Logger) error {
 	if c.files.sessions() == 0 {
-		return fmt.Errorf("max-sessions: the open-file limit of %d leaves no room for a session: raise it (ulimit -n) above %d",
-			c.files.most, c.files.taken())
+		return fmt.Errorf("max-sessions: the open-file limit of %d leaves no room for a session: raise it (ulimit -n) above %d, of which %d are for max-admin-connections and health-listen",
+			c.files.most, c.files.taken(), c.files.admin)
 	}
 	asked := o.gateway.MaxSessions
 	n, bound := c.sessions(asked)

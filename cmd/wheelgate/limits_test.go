@@ -87,7 +87,9 @@ func TestMemoryIsKnown(t *testing.T) {
 
 func TestNoRoomForASession(t *testing.T) {
 	err := limitSessions(&options{}, newCapacity(&options{}, fileLimit{90, 6, 1, 48}, 0), zerolog.Nop())
-	if err == nil || !strings.Contains(err.Error(), "the open-file limit of 90 leaves no room for a session") {
+	const want = "max-sessions: the open-file limit of 90 leaves no room for a session: " +
+		"raise it (ulimit -n) above 90, of which 48 are for max-admin-connections and health-listen"
+	if err == nil || err.Error() != want {
 		t.Error(err)
 	}
 }
