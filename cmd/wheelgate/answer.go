@@ -123,7 +123,7 @@ func awaitTurn(l *lobby, turns chan<- struct{}, r *http.Request) bool {
 	}
 	g, told, timeout := guestIn(r), make(chan struct{}), time.NewTimer(turnWait)
 	defer timeout.Stop()
-	l.mayYield(g, evictedWaiting, evictAfter, func() { close(told) })
+	l.mayYield(g, evictedWaiting, l.evictAfter, func() { close(told) })
 	select {
 	case turns <- struct{}{}:
 		l.stays(g)

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// evictAfter is how long a connection may wait for something before it gives way to one
-	// that waits for a place.
-	evictAfter = time.Second
+	// adminEvictAfter is how long a connection may wait for something before it gives way to
+	// one that waits for a place. Who asks for health alone needs no more than a moment.
+	adminEvictAfter  = time.Second
+	healthEvictAfter = 100 * time.Millisecond
 	// lastLook is how long bytes may take that are on their way up in this machine.
 	lastLook = time.Millisecond
 	// shortLinger is linger where the place is wanted.
@@ -25,23 +26,24 @@ const (
 
 // Reasons of wheelgate_admin_connections_evicted_total.
 const (
-	evictedIdle     = "idle"     // nothing was asked for a second
-	evictedHeader   = "header"   // a request's header was not whole after a second
+	evictedIdle     = "idle"     // nothing was asked for evictAfter
+	evictedHeader   = "header"   // a request's header was not whole after evictAfter
 	evictedAnswered = "answered" // refused, and the body had still not come
 	evictedWaiting  = "waiting"  // the request waited for its turn, and got a 503
 )
 
 // lobby is a listener for operators and their programs. It bounds the connections. Who
 // comes beyond waits, and gets the place of the next one that is answered, or of the one
-// that has been idle the longest, for a second at least. A header that takes longer than
+// that has been idle the longest, for evictAfter at least. A header that takes longer than
 // that counts as idle. No request is cut whose header has arrived.
 type lobby struct {
 	net.Listener
-	most    int
-	evicted *prometheus.CounterVec
-	changed chan struct{} // something that Accept may wait for
-	done    chan struct{}
-	once    sync.Once
+	most       int
+	evictAfter time.Duration
+	evicted    *prometheus.CounterVec
+	changed    chan struct{} // something that Accept may wait for
+	done       chan struct{}
+	once       sync.Once
 
 	mu       sync.Mutex
 	open     int
@@ -75,8 +77,11 @@ type guest struct {
 	gone   bool // closed
 }
 
-func newLobby(l net.Listener, most int, evicted *prometheus.CounterVec) *lobby {
-	return &lobby{Listener: l, most: most, evicted: evicted, changed: make(chan struct{}, 1), done: make(chan struct{})}
+func newLobby(l net.Listener, most int, evictAfter time.Duration, evicted *prometheus.CounterVec) *lobby {
+	return &lobby{
+		Listener: l, most: most, evictAfter: evictAfter, evicted: evicted,
+		changed: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 }
 
 // Accept implements net.Listener. It waits for a place after it has accepted, since
@@ -103,7 +108,7 @@ func (l *lobby) Accept() (net.Conn, error) {
 		timer.Stop()
 	}
 	g := &guest{Conn: conn, lobby: l}
-	l.mayYield(g, evictedIdle, evictAfter, g.stopReading) // as long as it says nothing
+	l.mayYield(g, evictedIdle, l.evictAfter, g.stopReading) // as long as it says nothing
 	return g, nil
 }
 
@@ -117,22 +122,22 @@ func (l *lobby) enter() (entered bool, wait time.Duration) {
 		return true, 0
 	}
 	l.wanted = true
-	if l.leaving != nil && time.Since(l.told) < evictAfter {
-		return false, evictAfter
+	if l.leaving != nil && time.Since(l.told) < l.evictAfter {
+		return false, l.evictAfter
 	}
 	front := l.yielding.Front()
 	if front == nil {
-		return false, evictAfter
+		return false, l.evictAfter
 	}
 	g := front.Value.(*guest)
-	if left := evictAfter - time.Since(g.since); left > 0 {
+	if left := l.evictAfter - time.Since(g.since); left > 0 {
 		return false, left
 	}
 	l.forget(g)
 	l.leaving, l.told = g, time.Now()
 	l.evicted.WithLabelValues(g.reason).Inc()
 	g.yield()
-	return false, evictAfter
+	return false, l.evictAfter
 }
 
 // mayYield says that g can be told to leave, by yield, once it has been idle for
@@ -153,7 +158,7 @@ func (l *lobby) offer(g *guest, reason string, left time.Duration, yield func())
 		yield()
 		return
 	}
-	g.since, g.reason, g.yield = time.Now().Add(left-evictAfter), reason, yield
+	g.since, g.reason, g.yield = time.Now().Add(left-l.evictAfter), reason, yield
 	if left > 0 {
 		g.entry = l.yielding.PushBack(g)
 	} else {
@@ -169,8 +174,8 @@ func (l *lobby) stays(g *guest) {
 	l.keep(g)
 }
 
-// heard says that something came from g, which then stays. A header has a second from
-// its first byte on, however often another one comes.
+// heard says that something came from g, which then stays. A header has evictAfter
+// from its first byte on, however often another one comes.
 func (l *lobby) heard(g *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,7 +183,7 @@ func (l *lobby) heard(g *guest) {
 	case quiet:
 		g.phase = asking
 		l.keep(g)
-		l.offer(g, evictedHeader, evictAfter, g.stopReading)
+		l.offer(g, evictedHeader, l.evictAfter, g.stopReading)
 	case serving:
 		l.keep(g)
 	case asking:
@@ -234,7 +239,7 @@ func (l *lobby) state(conn net.Conn, state http.ConnState) {
 		l.stays(g)
 	case http.StateIdle:
 		l.enterPhase(g, quiet)
-		l.mayYield(g, evictedIdle, evictAfter, g.stopReading)
+		l.mayYield(g, evictedIdle, l.evictAfter, g.stopReading)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 func newLobbyDoor(t *testing.T, most int, config *tls.Config, next http.Handler) (*pipes, *lobby) {
 	p := newPipes()
 	s := &listeners{log: zerolog.Nop()}
-	l := newLobby(p, most, newDoorMetrics().evicted)
+	l := newLobby(p, most, adminEvictAfter, newDoorMetrics().evicted)
 	server := s.lobbyServer(l, prompt(l, inTurn(l, next)))
 	server.ReadTimeout = 30 * time.Second
 	server.TLSConfig = config
@@ -299,6 +299,27 @@ func TestHealthListener(t *testing.T) {
 	}
 	if got, _ := get(t, "http://"+p.admin+"/livez"); got != http.StatusOK {
 		t.Errorf("beside it: %d", got)
+	}
+}
+
+// TestHealthListenerTurnsIdlersOutSoon, over real sockets: a tenth of a second each, for they
+// are many and its places few.
+func TestHealthListenerTurnsIdlersOutSoon(t *testing.T) {
+	p, _ := start(t, "--health-listen=127.0.0.1:0")
+	line := p.log.await(t, "listening for health checks")
+	health, _ := line["addr"].(string)
+	for i := range 30 * healthFiles {
+		conn, err := net.Dial("tcp", health)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if i%2 == 0 {
+			_, _ = io.WriteString(conn, "GET /livez HTT")
+		}
+	}
+	if got, _ := get(t, "http://"+health+"/livez"); got != http.StatusOK { // with a time limit
+		t.Errorf("status %d", got)
 	}
 }
 

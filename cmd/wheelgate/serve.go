@@ -103,8 +103,8 @@ func open(ctx context.Context, o *options, mostHandshakes int, log zerolog.Logge
 		return nil, err
 	}
 	s.public = newHandshakes(public, mostHandshakes, o, s.metrics, log)
-	if s.admin, err = s.takeLobby(ctx, "admin-listen", o.adminListen, o.maxAdminConnections); err == nil && o.healthListen != "" {
-		s.health, err = s.takeLobby(ctx, "health-listen", o.healthListen, healthFiles)
+	if s.admin, err = s.takeLobby(ctx, "admin-listen", o.adminListen, o.maxAdminConnections, adminEvictAfter); err == nil && o.healthListen != "" {
+		s.health, err = s.takeLobby(ctx, "health-listen", o.healthListen, healthFiles, healthEvictAfter)
 	}
 	if err != nil {
 		s.closeListeners()
@@ -124,12 +124,12 @@ func (s *listeners) take(ctx context.Context, setting, addr string,
 	return persist(l, setting, s.metrics.acceptErrors, s.log), nil
 }
 
-func (s *listeners) takeLobby(ctx context.Context, setting, addr string, most int) (*lobby, error) {
+func (s *listeners) takeLobby(ctx context.Context, setting, addr string, most int, evictAfter time.Duration) (*lobby, error) {
 	l, err := s.take(ctx, setting, addr, new(net.ListenConfig).Listen)
 	if err != nil {
 		return nil, err
 	}
-	return newLobby(l, most, s.metrics.evicted), nil
+	return newLobby(l, most, evictAfter, s.metrics.evicted), nil
 }
 
 // listenFault says why addr cannot be had, once.
