@@ -3,8 +3,13 @@
 package bench_test
 
 import (
+	"bufio"
 	"encoding/binary"
-	"math/rand/v2"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -17,84 +22,160 @@ import (
 	"github.com/wheelgate/wheelgate/gateway/wsconn"
 )
 
-// touches measures from when a message is due by schedule to when the gateway has it.
-type touches struct {
-	start time.Time
-	mu    sync.Mutex
-	late  []time.Duration
+// toucherVar makes this program the process that touches: its value is an address.
+const toucherVar = "WHEELGATE_BENCH_TOUCHER"
+
+func init() {
+	child = func() bool {
+		addr := os.Getenv(toucherVar)
+		if addr != "" {
+			if err := touch(addr); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
+		return addr != ""
+	}
 }
 
-// message is the gateway's hook: the payload says when it was due.
+const (
+	touchRate    = 10_000 // a second
+	touchers     = 100    // connections that the touches come over
+	touchSeconds = 30
+)
+
+// monotonic is a clock that both processes read, in nanoseconds.
+func monotonic() int64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	return now.Nano()
+}
+
+// touch sends messages by schedule, each with the instant when it was due.
+func touch(addr string) error {
+	conns := make([]net.Conn, touchers)
+	for i := range conns {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return err
+		}
+		if err := shakeAt(conn, bufio.NewReaderSize(conn, 512), "/ws"); err != nil {
+			return err
+		}
+		conns[i] = conn
+	}
+	frame := []byte("\x82\x88\x00\x00\x00\x00--------")
+	begin := monotonic() + int64(time.Second)
+	for i := range int64(touchRate * touchSeconds) {
+		due := begin + i*int64(time.Second)/touchRate
+		for ahead := due - monotonic(); ahead > 0; ahead = due - monotonic() {
+			wait := unix.NsecToTimespec(ahead)
+			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &wait, nil)
+		}
+		binary.BigEndian.PutUint64(frame[6:], uint64(due))
+		if _, err := conns[i%touchers].Write(frame); err != nil {
+			return err
+		}
+	}
+	time.Sleep(time.Second) // for the last to be read
+	return nil
+}
+
+// touches are how late the gateway had them.
+type touches struct {
+	mu   sync.Mutex
+	late []time.Duration
+}
+
+// message is the gateway's hook.
 func (t *touches) message(_ *gateway.Session, _ wsconn.Opcode, payload []byte) {
-	late := time.Since(t.start) - time.Duration(binary.BigEndian.Uint64(payload))
+	late := time.Duration(monotonic() - int64(binary.BigEndian.Uint64(payload)))
 	t.mu.Lock()
 	t.late = append(t.late, late)
 	t.mu.Unlock()
 }
 
-// run sends rate messages a second, each from a client drawn at random, and returns how
-// late the gateway had them, sorted.
-func (t *touches) run(tb testing.TB, clients []*wsconn.PipeEnd, rate int, during time.Duration) []time.Duration {
-	n := int(during.Seconds() * float64(rate))
-	t.late = make([]time.Duration, 0, n)
-	begin := time.Since(t.start)
-	frame := []byte("\x82\x88\x00\x00\x00\x00--------")
-	for i := range n {
-		due := begin + time.Duration(i)*time.Second/time.Duration(rate)
-		if ahead := due - time.Since(t.start); ahead > 0 {
-			// By the system's clock, as a client elsewhere: marking holds up the runtime's timers.
-			wait := unix.NsecToTimespec(int64(ahead))
-			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &wait, nil)
-		}
-		binary.BigEndian.PutUint64(frame[6:], uint64(due))
-		if sent, errno := clients[rand.N(len(clients))].TryWrite(frame); sent != len(frame) {
-			tb.Fatalf("sent %d bytes, %v", sent, errno)
-		}
+// run has another process touch sessions at addr, and returns the 99.9th percentile in
+// milliseconds.
+func (t *touches) run(tb testing.TB, addr string) float64 {
+	t.late = make([]time.Duration, 0, touchRate*touchSeconds)
+	toucher := exec.Command(os.Args[0])
+	toucher.Env = append(os.Environ(), toucherVar+"="+addr)
+	if out, err := toucher.CombinedOutput(); err != nil {
+		tb.Fatalf("%v: %s", err, out)
 	}
-	await(tb, "the last message", func() bool {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return len(t.late) == n
-	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.late) != touchRate*touchSeconds {
+		tb.Fatalf("%d messages of %d arrived", len(t.late), touchRate*touchSeconds)
+	}
 	slices.Sort(t.late)
-	return t.late
+	return t.late[len(t.late)*999/1000].Seconds() * 1e3
 }
 
-// BenchmarkScavenge has 1,000,000 sessions touched by schedule, without and with
-// collections that return memory to the system, one after the other every ten seconds:
-// thirty times as often as wheelgate makes them with so many sessions.
+// BenchmarkScavenge has sessions touched by schedule, over sockets, beside 1,000,000 idle
+// ones in memory, without and with collections that return memory to the system: as
+// often as wheelgate makes them at the most with so many.
 func BenchmarkScavenge(b *testing.B) {
-	const n, rate, during, spacing = 1_000_000, 10_000, 30 * time.Second, 10 * time.Second
-	t := touches{start: time.Now()}
+	const n = 1_000_000
+	var t touches
 	m := newMemoryGate(b, func(cfg *gateway.Config) { cfg.Hooks.Message = t.message })
 	defer m.stop()
 	m.connectTo(b, m.Gateway, n)
+	server, l := &http.Server{Handler: m.Gateway}, listen(b)
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(l) }()
+	defer func() { _ = server.Close(); <-served }()
 	debug.FreeOSMemory() // the garbage of connecting
-	p999 := func(late []time.Duration) float64 { return late[len(late)*999/1000].Seconds() * 1e3 }
 	for b.Loop() {
-		without := p999(t.run(b, m.clients, rate, during))
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		var took time.Duration
-		collections := 0
-		go func() {
-			defer close(stopped)
-			for ticker := time.NewTicker(spacing); ; collections++ {
-				select {
-				case <-stop:
-					return
-				case <-ticker.C:
-				}
-				start := time.Now()
-				debug.FreeOSMemory()
-				took += time.Since(start)
-			}
-		}()
-		with := p999(t.run(b, m.clients, rate, during))
-		close(stop)
-		<-stopped
+		without := t.run(b, l.Addr().String())
+		collecting := newCollecting()
+		with := t.run(b, l.Addr().String())
 		b.ReportMetric(without, "p99.9-ms-without")
 		b.ReportMetric(with, "p99.9-ms-with")
-		b.ReportMetric(took.Seconds()*1e3/float64(max(1, collections)), "ms/collection")
+		b.ReportMetric(collecting.end(), "ms/collection")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+func listen(b *testing.B) net.Listener {
+	cfg := gateway.DefaultConfig()
+	l, err := cfg.Listen(b.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return l
+}
+
+// collecting returns memory to the system now and then.
+type collecting struct {
+	stop, stopped chan struct{}
+	took          time.Duration
+	times         int
+}
+
+func newCollecting() *collecting {
+	c := &collecting{stop: make(chan struct{}), stopped: make(chan struct{})}
+	go func() {
+		defer close(c.stopped)
+		for pause := 5 * time.Second; ; pause = max(10*time.Second, 200*c.took/time.Duration(c.times)) {
+			select {
+			case <-c.stop:
+				return
+			case <-time.After(pause):
+			}
+			start := time.Now()
+			debug.FreeOSMemory()
+			c.took += time.Since(start)
+			c.times++
+		}
+	}()
+	return c
+}
+
+// end returns how long one took, in milliseconds.
+func (c *collecting) end() float64 {
+	close(c.stop)
+	<-c.stopped
+	return c.took.Seconds() * 1e3 / float64(max(1, c.times))
 }
