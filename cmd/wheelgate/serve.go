@@ -68,6 +68,7 @@ func serve(ctx context.Context, o *options, l *live) error {
 	limitMemory(log)
 	setOutboxBudget(o)
 	warnOfAnyHost(o, log)
+	warnOfSmallBudget(o, log)
 	defer runtime.KeepAlive(newBallast())
 	o.gateway.Logger = log
 	g, err := gateway.New(o.gateway)
@@ -83,6 +84,14 @@ func serve(ctx context.Context, o *options, l *live) error {
 func warnOfAnyHost(o *options, log zerolog.Logger) {
 	if !isLoopback(o.listen) && len(o.gateway.AllowHosts) == 0 && len(o.gateway.AllowOrigins) == 0 {
 		log.Warn().Msg("Any web page can connect under a host name that points to this machine (DNS rebinding); set allow-host or allow-origin")
+	}
+}
+
+// warnOfSmallBudget speaks of a budget that the first long message exceeds by itself.
+func warnOfSmallBudget(o *options, log zerolog.Logger) {
+	if budget, longest := o.gateway.PartialBudget, o.gateway.MaxMessage; budget != 0 && budget < longest {
+		log.Warn().Int("partial_budget", budget).Int("max_message", longest).
+			Msg("The partial budget is less than one message of max-message: clients that send one slowly are closed")
 	}
 }
 

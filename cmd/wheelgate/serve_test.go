@@ -63,19 +63,24 @@ func TestDrainWaitOfTheProgram(t *testing.T) {
 }
 
 // TestWarningOfAnyHost: off loopback somebody's page may come by a name of its own.
-func TestWarningOfAnyHost(t *testing.T) {
+func TestWarningsAtStart(t *testing.T) {
+	const anyHost, smallBudget = "DNS rebinding", "partial budget is less than"
 	for _, c := range []struct {
 		args []string
-		want bool
+		want string // "": none
 	}{
-		{[]string{"--listen=:0"}, true},
-		{nil, false},
-		{[]string{"--listen=:0", "--allow-host=*"}, false},
-		{[]string{"--listen=:0", "--allow-origin=https://app.test"}, false},
+		{[]string{"--listen=:0"}, anyHost},
+		{nil, ""},
+		{[]string{"--listen=:0", "--allow-host=*"}, ""},
+		{[]string{"--listen=:0", "--allow-origin=https://app.test"}, ""},
+		{[]string{"--partial-budget=63KiB"}, smallBudget},
+		{[]string{"--partial-budget=64KiB"}, ""},
 	} {
 		p, stop := start(t, c.args...)
-		if got := strings.Contains(p.log.String(), "DNS rebinding"); got != c.want {
-			t.Errorf("%v: warned %v", c.args, got)
+		for _, warning := range []string{anyHost, smallBudget} {
+			if got := strings.Contains(p.log.String(), warning); got != (c.want == warning) {
+				t.Errorf("%v: warned of %q: %v", c.args, warning, got)
+			}
 		}
 		stop()
 		p.wantExit(t, exitDone)
