@@ -68,17 +68,16 @@ func TestAskedOverflows(t *testing.T) {
 			}
 		}
 		expect(base, base, base+1<<31)
-		undo := a.ping(base + 2)
-		undo()
+		a.undo(a.ping(base + 2))
 		expect(base, base, base+4)
-		undo = a.ping(base + 4)
+		before, now := a.ping(base + 4)
 		if a.isAfter(base+4) || !a.isAfter(base+3) {
 			t.Error("isAfter")
 		}
 		if a.pong(uint32(base+3), base+5) || !a.pong(uint32(base+4), base+5) || a.pong(uint32(base+4), base+6) {
 			t.Error("another ping's pong, the last one's, and that again: want only the second to be right")
 		}
-		undo()
+		a.undo(before, now)
 		expect(base+4, base+5, base+1<<32)
 	}
 }

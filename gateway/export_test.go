@@ -38,6 +38,15 @@ func (s *Session) TouchIn() { s.hear(ActivityIn) }
 // Decide is what the wheel asks of a session.
 func (s *Session) Decide() { s.DueIn() }
 
+// PingAndPong is what a ping and its pong cost but for the connection.
+func (s *Session) PingAndPong() {
+	p := s.g.pinger
+	payload := p.payload(s.g.wheel.Now(), 0, &s.key)
+	_, _ = s.asked.ping(s.g.wheel.Now())
+	inbound{s}.Pong(payload[:])
+	p.scratch.Put(payload)
+}
+
 // DueIn is in how many steps the wheel looks at a session again.
 func (s *Session) DueIn() int64 {
 	at, _ := s.next(s.facts())

@@ -29,7 +29,7 @@ type Gateway struct {
 	budgets    *wsconn.Budgets // of transport
 	wheel      *wheel.Wheel[Session]
 	waits      waits
-	pinger     pinger
+	pinger     *pinger
 	metrics    *metrics
 
 	hub           hub

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,17 +34,19 @@ func (a *asked) steps(now func() int64) (pinged, answered int64) {
 // isAfter reports whether the last ping came after step.
 func (a *asked) isAfter(step int64) bool { return int32(uint32(a.word.Load())-uint32(step)) > 0 }
 
-// ping records a ping and returns how to take that back, which is without effect
-// once it is answered.
-func (a *asked) ping(step int64) (undo func()) {
+// ping records a ping and returns what was remembered before, and what is now.
+func (a *asked) ping(step int64) (before, now uint64) {
 	for {
-		before := a.word.Load()
-		word := before&^0xffffffff | uint64(uint32(step))
-		if a.word.CompareAndSwap(before, word) {
-			return func() { a.word.CompareAndSwap(word, before) }
+		before = a.word.Load()
+		now = before&^0xffffffff | uint64(uint32(step))
+		if a.word.CompareAndSwap(before, now) {
+			return before, now
 		}
 	}
 }
+
+// undo takes a ping back, without effect once it is answered.
+func (a *asked) undo(before, now uint64) { a.word.CompareAndSwap(now, before) }
 
 // pong records that the ping of this step, by its low half, is answered. It reports
 // whether that was the last ping, and this the first answer to it.
@@ -57,50 +60,59 @@ func (a *asked) pong(pinged uint32, step int64) bool {
 // pinger makes the payloads of pings: one block that only we can read or make. It
 // says when the ping was sent and to whom, so no session has to remember that, and who
 // has not read it cannot echo it: a guess is right once in 2^64.
-type pinger struct{ block cipher.Block }
+//
+// Idle sessions are pinged for hours, so neither a ping nor its pong may leave garbage:
+// the blocks, which the cipher's interface would move to the heap, are reused.
+type pinger struct {
+	block   cipher.Block
+	scratch sync.Pool // of *[pingSize]byte
+}
 
 const pingSize = aes.BlockSize
 
-func newPinger() pinger {
+func newPinger() *pinger {
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails (crypto/rand)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic(err) // the key's size is right
 	}
-	return pinger{block}
+	return &pinger{block: block, scratch: sync.Pool{New: func() any { return new([pingSize]byte) }}}
 }
 
 // payload is of a ping sent in step, after the gateway was made, to the session with key.
-func (p pinger) payload(step int64, after time.Duration, key *sessionKey) []byte {
-	b := make([]byte, pingSize)
-	binary.BigEndian.PutUint64(b, uint64(after))
+// The caller puts it back into scratch.
+func (p *pinger) payload(step int64, after time.Duration, key *sessionKey) *[pingSize]byte {
+	b := p.scratch.Get().(*[pingSize]byte)
+	binary.BigEndian.PutUint64(b[:], uint64(after))
 	binary.BigEndian.PutUint32(b[8:], uint32(step))
 	copy(b[12:], key.random[:])
-	p.block.Encrypt(b, b)
+	p.block.Encrypt(b[:], b[:])
 	return b
 }
 
 // read returns when a ping of ours to the session with key was sent, from its payload.
 // The step is the low half.
-func (p pinger) read(payload []byte, key *sessionKey) (step uint32, after time.Duration, ok bool) {
+func (p *pinger) read(payload []byte, key *sessionKey) (step uint32, after time.Duration, ok bool) {
 	if len(payload) != pingSize {
 		return 0, 0, false
 	}
-	b := make([]byte, pingSize)
-	p.block.Decrypt(b, payload)
+	b := p.scratch.Get().(*[pingSize]byte)
+	defer p.scratch.Put(b)
+	p.block.Decrypt(b[:], payload)
 	ok = string(b[12:]) == string(key.random[:pingSize-12])
-	return binary.BigEndian.Uint32(b[8:]), time.Duration(binary.BigEndian.Uint64(b)), ok
+	return binary.BigEndian.Uint32(b[8:]), time.Duration(binary.BigEndian.Uint64(b[:])), ok
 }
 
 // ping asks for a sign of life.
 func (s *Session) ping() {
 	now := s.g.wheel.Now()
-	undo := s.asked.ping(now) // before the send: the answer may be there first
+	before, asked := s.asked.ping(now) // before the send: the answer may be there first
 	payload := s.g.pinger.payload(now, time.Since(s.g.made), &s.key)
-	if errors.Is(s.conn.SendMessage(wsconn.Ping, payload), wsconn.ErrFull) {
-		undo()
+	if errors.Is(s.conn.SendMessage(wsconn.Ping, payload[:]), wsconn.ErrFull) {
+		s.asked.undo(before, asked)
 	}
+	s.g.pinger.scratch.Put(payload)
 }
 
 // Pong implements wsconn.Handler. A pong is never activity. It is right if it echoes

@@ -330,7 +330,7 @@ func TestHotPathsAllocateNothing(t *testing.T) {
 		f.dial("/ws")
 		s := f.one()
 		for name, call := range map[string]func(){
-			"touch": s.TouchIn, "deadline": s.Decide,
+			"touch": s.TouchIn, "deadline": s.Decide, "ping": s.PingAndPong,
 		} {
 			if n := testing.AllocsPerRun(100, call); n != 0 {
 				t.Errorf("%s: %v allocations", name, n)
