@@ -21,10 +21,6 @@ const (
 // l, an answer also ends it when another connection waits for the place.
 func prompt(l *lobby, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l == nil && r.ContentLength == 0 {
-			next.ServeHTTP(w, r) // and nothing is allocated for it
-			return
-		}
 		a := &answer{ResponseWriter: w, body: &body{ReadCloser: r.Body, read: r.ContentLength == 0}}
 		if l != nil {
 			a.lobby, a.guest = l, guestIn(r)

@@ -25,22 +25,25 @@ func newPanics(registry prometheus.Registerer, log zerolog.Logger) *panics {
 	return p
 }
 
-// guard is next with its panics logged at error level. http.ErrAbortHandler is no
-// fault: a handler ends a connection with it.
+// guard is next with its panics logged at error level.
 func (p *panics) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if v != http.ErrAbortHandler {
-				p.total.Inc()
-				p.log.Error().Str("panic", fmt.Sprint(v)).Str("method", r.Method).Str("path", r.URL.Path).
-					Bytes("stack", debug.Stack()).Msg("HTTP handler panicked")
-			}
-			panic(http.ErrAbortHandler)
-		}()
+		defer p.ended(r)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ended is to be deferred while r is served. http.ErrAbortHandler is no fault: a handler
+// ends a connection with it.
+func (p *panics) ended(r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v != http.ErrAbortHandler {
+		p.total.Inc()
+		p.log.Error().Str("panic", fmt.Sprint(v)).Str("method", r.Method).Str("path", r.URL.Path).
+			Bytes("stack", debug.Stack()).Msg("HTTP handler panicked")
+	}
+	panic(http.ErrAbortHandler)
 }

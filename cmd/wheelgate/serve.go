@@ -250,7 +250,7 @@ func shutDown(servers ...*http.Server) {
 // publicServer serves the clients. It has no timeouts of its own: the listener ends
 // what has not become a session in time.
 func (s *listeners) publicServer(g *gateway.Gateway, o *options, p *panics) *http.Server {
-	server := s.server(prompt(nil, p.guard(publicHandler(g, o.echo))))
+	server := s.server(newPublicHandler(g, o.echo, p))
 	server.MaxHeaderBytes = 4096 // net/http adds 4096: the header limit is 8 KiB
 	server.ConnState = s.public.changed
 	server.TLSConfig = s.live.public.config()
@@ -293,21 +293,4 @@ func (s *listeners) server(handler http.Handler) *http.Server {
 	}
 	server.Protocols.SetHTTP1(true)
 	return server
-}
-
-// publicHandler serves /ws, /echo if asked for, and nothing else. It is no
-// ServeMux, which would redirect /./ws.
-func publicHandler(g *gateway.Gateway, echo bool) http.Handler {
-	echoing := g.Echo()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/ws":
-			g.ServeHTTP(w, r)
-		case r.URL.Path == "/echo" && echo:
-			echoing.ServeHTTP(w, r)
-		default:
-			w.Header().Set("Connection", "close") // or it would keep a place
-			http.NotFound(w, r)
-		}
-	})
 }
