@@ -175,7 +175,7 @@ func TestEchoIsServedWhenAskedFor(t *testing.T) {
 }
 
 func TestSettingsReachTheGateway(t *testing.T) {
-	p, _ := start(t, "--session-timeout=100ms", "--tick=20ms", "--max-sessions=1", "--idle-reconnect=false", "--admin-token=s3cret")
+	p, _ := start(t, "--session-timeout=2s", "--tick=20ms", "--max-sessions=1", "--idle-reconnect=false", "--admin-token=s3cret")
 	c := p.dial(t, "/ws", nil)
 	if status, _ := get(t, "http://"+p.addr+"/ws", upgrade...); status != http.StatusServiceUnavailable {
 		t.Errorf("second session: %d", status)
