@@ -45,7 +45,13 @@ func contenders(t *testing.T, args ...string) (all []contender) {
 // that becomes much, and with the least frames there are. It is for the figures that it
 // prints, by turns where two binaries are compared; a client that is not served fails it.
 func TestFairness(t *testing.T) {
-	const turns, turn = 2, 3 * time.Second
+	for _, transport := range []string{"loop", "goroutine"} {
+		t.Run(transport, func(t *testing.T) { fairness(t, "--transport="+transport) })
+	}
+}
+
+func fairness(t *testing.T, transport string) {
+	const turns, turn = 2, 2 * time.Second
 	bombs := frame(rand.New(rand.NewPCG(1, 1)), binaries|deflated, deflate(strings.Repeat("0", 60<<10)))
 	for _, flood := range []struct {
 		name  string
@@ -54,7 +60,7 @@ func TestFairness(t *testing.T) {
 		{fmt.Sprintf("bombs of %d bytes", len(bombs)), bombs},
 		{"empty frames", []byte(strings.Repeat("\x82\x80\x00\x00\x00\x00", 32<<10/6))},
 	} {
-		all := contenders(t, "--echo", "--compression", "--transport=loop", "--ping-interval=0s")
+		all := contenders(t, "--echo", "--compression", transport, "--ping-interval=0s")
 		took := make([][]time.Duration, len(all))
 		for range turns {
 			for i, c := range all {
